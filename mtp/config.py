@@ -87,6 +87,8 @@ class RunConfig:
     """Positions per window, in tokens (bytes for byte models)."""
     batch_size: int
     """Windows per step."""
+    micro_batch: int = 0
+    """Windows per forward and backward pass (gradients accumulate); 0 means the whole batch at once."""
     steps: int
     peak_lr: float
     warmup_steps: int = 0
@@ -129,6 +131,10 @@ class RunConfig:
             self.trunk_layers >= 1,
             f"n_future: {self.n_future} {self.heads} heads leave no trunk of layers: {self.layers}"
             f" (needs at least {self.layers - self.trunk_layers + 1})",
+        )
+        need(
+            self.micro_batch == 0 or (self.micro_batch > 0 and self.batch_size % self.micro_batch == 0),
+            f"micro_batch: {self.micro_batch} does not divide batch_size: {self.batch_size}",
         )
         need(self.peak_lr > 0, f"peak_lr: must be positive, got {self.peak_lr}")
         need(0 <= self.decay_ratio <= 1, f"decay_ratio: must be in [0, 1], got {self.decay_ratio}")

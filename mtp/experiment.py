@@ -1,0 +1,465 @@
+"""Experiments: YAML and scale in, runs out. No torch here; Snakemake reads this at parse time.
+
+A YAML file is an experiment; a grid point of it is trained once per seed; a run is named by its
+configuration (`mtp.config`), so experiments share runs. Values are resolved in this order, later wins:
+defaults of `RunConfig`, `defaults` of the scale, the rungs (`size`, `recipe`) looked up in the scale,
+`base` of the experiment, `base` of the arm, the grid point.
+
+    python -m mtp.experiment --scale cpu            # list what would run
+    python -m mtp.experiment --scale cpu table1     # one experiment, point by point
+"""
+
+import argparse
+import dataclasses
+import functools
+import itertools
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mtp.config import RunConfig, nearest
+from mtp.errors import UserError
+
+EXPERIMENTS = Path("experiments")
+RUNGS = ("size", "recipe", "vocabulary", "corpus")
+"""Grid keys that are words of the paper ("6.7B", "200B tokens"); a scale says what each stands for."""
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Scale(Strict):
+    """What "small" means: one file in `experiments/scales/`."""
+
+    scale: str
+    about: str
+    seeds: list[int]
+    corpora: dict[str, str]
+    """Corpus named by experiments -> file in `experiments/corpora/`."""
+    vocabularies: dict[str, str]
+    sizes: dict[str, dict[str, Any]]
+    recipes: dict[str, dict[str, Any]]
+    defaults: dict[str, Any] = {}
+    evals: dict[str, dict[str, Any]]
+    gpus_per_run: int = 0
+    checkpoint_seconds: int = 60
+    flops_per_second: float
+    """What one training job reaches here; only for the time estimate printed at the start."""
+
+
+class Metric(Strict):
+    """A number that an evaluation reports, chosen by its name and its labels."""
+
+    title: str
+    metric: str
+    where: dict[str, str | int | float] = {}
+    better: Literal["lower", "higher"] = "lower"
+    digits: int = 2
+    published: dict[str, str | int | float] | None = None
+    """Columns that select the paper's value; none: the paper does not report this metric."""
+
+
+class Published(Strict):
+    """Where the paper's numbers lie: a CSV beside the YAML."""
+
+    file: str
+    value: str = "value"
+    axes: dict[str, str] = {}
+    """Column of the CSV -> axis of the experiment, for example {n: n_future}."""
+
+
+class Restriction(Strict):
+    """What a smaller scale runs of an arm or an experiment; the rest is shown as not run at this scale."""
+
+    skip: str | None = None
+    """Run nothing of it, for this reason."""
+    grid: dict[str, list[Any]] = {}
+    """Axis -> the values that are run."""
+    evals: list[str] | None = None
+    seeds: list[int] | None = None
+
+
+class Arm(Strict):
+    """A grid of its own within an experiment."""
+
+    base: dict[str, Any] = {}
+    grid: dict[str, list[Any]] = {}
+    published: dict[str, str | int | float] = {}
+    """Columns of the paper's CSV that hold for the whole arm."""
+    at: dict[str, Restriction] = {}
+
+
+class Figure(Strict):
+    """One figure; `kind` names a function in `mtp/report/figures.py`."""
+
+    name: str
+    kind: str
+    title: str = ""
+    metrics: list[str] = []
+    x: str | None = None
+    hue: str | None = None
+    panels: str | None = None
+    baseline: dict[str, Any] = {}
+    """The points that differences are taken against."""
+    against: dict[str, Any] = {}
+    """The points whose difference to the baseline is drawn."""
+    caption: str = ""
+
+
+class Claim(Strict):
+    """A sentence of the paper that can hold or not: the points `these` are better than the points `than`."""
+
+    text: str
+    where: str
+    metric: str
+    these: dict[str, Any]
+    than: dict[str, Any]
+
+
+class Spec(Strict):
+    """The YAML of an experiment, key by key (documented in experiments/README.md)."""
+
+    label: str
+    title: str
+    section: str = ""
+    note: str = ""
+    base: dict[str, Any] = {}
+    grid: dict[str, list[Any]] = {}
+    arms: dict[str, Arm] = {}
+    at: dict[str, Restriction] = {}
+    evals: list[str]
+    published: Published | None = None
+    metrics: dict[str, Metric]
+    rows: list[str] = []
+    """Axes that name a row of the table; default: all axes of the grids."""
+    figures: list[Figure] = []
+    claims: list[Claim] = []
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One grid point: a row of the table, trained once per seed."""
+
+    arm: str
+    axes: dict[str, Any]
+    """Axis -> value, in the paper's words (size, recipe, vocabulary, n_future, ...); without the seed."""
+    published: dict[str, Any]
+    """Columns that select this point's rows in the paper's CSV."""
+    runs: tuple[RunConfig, ...]
+    """One per seed; empty when the point is not run."""
+    skipped: str = ""
+    """Why it is not run at this scale."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A YAML resolved at a scale."""
+
+    name: str
+    path: Path
+    spec: Spec
+    scale: str
+    evals: tuple[str, ...]
+    points: tuple[Point, ...]
+
+    @property
+    def runs(self) -> dict[str, RunConfig]:
+        """Name -> configuration of all runs, each once."""
+        return {run.name(): run for point in self.points for run in point.runs}
+
+    @property
+    def axes(self) -> list[str]:
+        """Axes of the table, in order."""
+        if self.spec.rows:
+            return self.spec.rows
+        seen: dict[str, None] = {"arm": None} if self.spec.arms else {}
+        for grid in (self.spec.grid, *(arm.grid for arm in self.spec.arms.values())):
+            seen.update(dict.fromkeys(key for key in grid if key != "seed"))
+        return list(seen)
+
+
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first validation error as `key.key: message`, with the nearest valid key."""
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        owner: Any = model
+        for part in first["loc"][:-1]:
+            owner = _descend(owner, part)
+        return f"{'.'.join(path)}: unknown key{nearest(path[-1], getattr(owner, 'model_fields', {}))}"
+    if first["type"] == "missing":
+        return f"{'.'.join(path)}: missing"
+    return f"{'.'.join(path)}: {first['msg']}, got {first['input']!r}"
+
+
+def _descend(model: Any, part: str | int) -> Any:
+    """The model behind a field, through lists and dictionaries."""
+    if isinstance(part, int) or not hasattr(model, "model_fields"):
+        return model
+    if part not in model.model_fields:
+        return model
+    kind = model.model_fields[part].annotation
+    found = [a for a in (kind, *getattr(kind, "__args__", ())) if isinstance(a, type) and issubclass(a, BaseModel)]
+    return found[0] if found else model
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML keeps the last of two equal keys without a word; here they are an error."""
+
+
+def _unique_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(k, deep=True) for k, _ in node.value]  # type: ignore[no-untyped-call]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+    return loader.construct_mapping(node, deep=True)
+
+
+_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+def read_yaml(path: Path) -> Any:
+    """YAML with duplicate keys refused.
+
+    Raises:
+        UserError: file missing or not YAML; names file and line.
+    """
+    try:
+        return yaml.load(path.read_text(), _UniqueKeys)
+    except FileNotFoundError:
+        known = [p.stem for p in path.parent.glob("*.yaml")]
+        raise UserError(f"{path}: no such file{nearest(path.stem, known)}") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise UserError(f"{path}: line {line}: not valid YAML: {error.problem}") from None
+
+
+def load_scale(source: str | Mapping[str, Any], root: Path = EXPERIMENTS) -> Scale:
+    """A scale by name, or from a mapping (Snakemake's `config`).
+
+    Raises:
+        UserError: naming file and key.
+    """
+    if isinstance(source, str):
+        path = root / "scales" / f"{source}.yaml"
+        values = read_yaml(path)
+    else:
+        path = root / "scales" / f"{source.get('scale', '?')}.yaml"
+        values = dict(source)
+    try:
+        return Scale.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_explain(error, Scale)}") from None
+
+
+def load_spec(path: Path) -> Spec:
+    """One experiment's YAML.
+
+    Raises:
+        UserError: naming file and key.
+    """
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected keys such as title, base, grid; the file holds none")
+    try:
+        spec = Spec.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_explain(error, Spec)}") from None
+    if spec.grid and spec.arms:
+        raise UserError(f"{path}: grid: an experiment has either a grid or arms (each with its grid), not both")
+    for i, claim in enumerate(spec.claims):
+        if claim.metric not in spec.metrics:
+            raise UserError(f"{path}: claims.{i}.metric: unknown {claim.metric!r}{nearest(claim.metric, spec.metrics)}")
+    for i, figure in enumerate(spec.figures):
+        for metric in figure.metrics:
+            if metric not in spec.metrics:
+                raise UserError(f"{path}: figures.{i}.metrics: unknown {metric!r}{nearest(metric, spec.metrics)}")
+    if spec.published and not (path.parent / spec.published.file).exists():
+        raise UserError(f"{path}: published.file: {spec.published.file} is not beside the YAML")
+    return spec
+
+
+def _known_rungs(kind: str, scale: Scale, root: Path) -> dict[str, Any]:
+    """Every rung that some scale knows: what this scale lacks is "not run", what no scale knows is a typo."""
+    table = {"size": "sizes", "recipe": "recipes", "vocabulary": "vocabularies", "corpus": "corpora"}[kind]
+    known = dict.fromkeys(getattr(scale, table))
+    for path in sorted((root / "scales").glob("*.yaml")):
+        known.update(dict.fromkeys(_scale_table(path, table)))
+    return known
+
+
+@functools.cache
+def _scale_table(path: Path, table: str) -> tuple[str, ...]:
+    return tuple((read_yaml(path) or {}).get(table, {}))
+
+
+def _resolve(path: Path, key: str, values: dict[str, Any], scale: Scale, root: Path) -> dict[str, Any] | str:
+    """Flat values of a run without its seed, or the reason why this scale does not run it."""
+    flat: dict[str, Any] = dict(scale.defaults)
+    for rung in RUNGS:
+        if rung not in values:
+            if rung in ("corpus", "vocabulary"):
+                raise UserError(f"{path}: {key}: {rung}: missing")
+            continue
+        word = str(values[rung])
+        table: dict[str, Any] = getattr(
+            scale, {"size": "sizes", "recipe": "recipes", "vocabulary": "vocabularies", "corpus": "corpora"}[rung]
+        )
+        if word not in table:
+            known = _known_rungs(rung, scale, root)
+            if word not in known:
+                raise UserError(f"{path}: {key}: {rung}: no scale knows {word!r}{nearest(word, known)} (known: {', '.join(known)})")
+            return f"{rung} {word} is not run at the {scale.scale} scale"
+        if isinstance(table[word], dict):
+            flat.update(table[word])
+        else:
+            flat[rung] = table[word]
+    for name, value in values.items():
+        if name not in RUNGS:
+            if name not in RunConfig.keys():
+                raise UserError(f"{path}: {key}: {name}: unknown key{nearest(name, (*RunConfig.keys(), *RUNGS))}")
+            flat[name] = value
+    return flat
+
+
+def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS) -> Experiment:
+    """One experiment at one scale.
+
+    Raises:
+        UserError: naming file and key, for unknown keys, impossible grid points and unknown rungs.
+    """
+    spec = load_spec(path)
+    whole = spec.at.get(scale.scale, Restriction())
+    evals = tuple(whole.evals if whole.evals is not None else spec.evals)
+    for name in spec.evals:
+        known = eval_names()
+        if name not in known:
+            raise UserError(f"{path}: evals: unknown {name!r}{nearest(name, known)} (known: {', '.join(known)})")
+        if name in evals and name not in scale.evals:
+            raise UserError(f"{root}/scales/{scale.scale}.yaml: evals: {name} is missing; {path} asks for it")
+    arms = spec.arms or {"": Arm(base={}, grid=spec.grid)}
+    points: list[Point] = []
+    for arm_name, arm in arms.items():
+        where = f"arms.{arm_name}" if arm_name else "grid"
+        part = arm.at.get(scale.scale, Restriction())
+        seeds = part.seeds or whole.seeds or scale.seeds
+        for axis, wanted in (whole.grid | part.grid).items():
+            if axis not in arm.grid and axis in part.grid:
+                raise UserError(f"{path}: {where}.at.{scale.scale}.grid.{axis}: not an axis{nearest(axis, arm.grid)}")
+            for value in wanted:
+                if axis in arm.grid and value not in arm.grid[axis]:
+                    raise UserError(f"{path}: {where}.at.{scale.scale}.grid.{axis}: {value!r} is not in the grid")
+        for key, choices in arm.grid.items():
+            if not isinstance(choices, list) or not choices:
+                raise UserError(f"{path}: {where}.grid.{key}: needs a list with at least one value")
+        for combination in itertools.product(*arm.grid.values()):
+            grid = dict(zip(arm.grid, combination, strict=True))
+            values = {**spec.base, **arm.base, **grid}
+            axes = ({"arm": arm_name} if arm_name else {}) | {k: v for k, v in values.items() if k != "seed"}
+            published = dict(arm.published)
+            if spec.published:
+                published |= {col: axes[axis] for col, axis in spec.published.axes.items() if axis in axes}
+            reason = part.skip or whole.skip or ""
+            for axis, allowed in (whole.grid | part.grid).items():
+                if axis in grid and grid[axis] not in allowed:
+                    reason = reason or f"{axis} {grid[axis]} is not run at the {scale.scale} scale"
+            flat = _resolve(path, where, {k: v for k, v in values.items() if k != "seed"}, scale, root)
+            if isinstance(flat, str):
+                reason = reason or flat
+            runs: list[RunConfig] = []
+            if not reason and isinstance(flat, dict):
+                for seed in [grid["seed"]] if "seed" in grid else seeds:
+                    try:
+                        runs.append(RunConfig.from_dict({**flat, "seed": seed}).canonical())
+                    except UserError as error:
+                        shown = ", ".join(f"{k}: {v}" for k, v in grid.items())
+                        raise UserError(f"{path}: {where} ({shown}): {error}") from None
+            points.append(Point(arm_name, axes, published, tuple(runs), reason))
+    return Experiment(path.stem, path, spec, scale.scale, evals, tuple(points))
+
+
+def eval_names() -> tuple[str, ...]:
+    """Names of the evaluations: the file names in `mtp/evals/`."""
+    return tuple(sorted(p.stem for p in (Path(__file__).parent / "evals").glob("*.py") if not p.stem.startswith("_")))
+
+
+def load_all(scale: Scale, root: Path = EXPERIMENTS) -> dict[str, Experiment]:
+    """All experiments of `experiments/paper` and `experiments/ablations`, by name.
+
+    Raises:
+        UserError: on the first bad file, or when two files have one name.
+    """
+    found: dict[str, Experiment] = {}
+    for folder in ("paper", "ablations"):
+        for path in sorted((root / folder).glob("*.yaml")):
+            if path.stem in found:
+                raise UserError(f"{path}: {found[path.stem].path} has the same name; rename one of them")
+            found[path.stem] = resolve(path, scale, root)
+    return found
+
+
+def all_runs(experiments: Mapping[str, Experiment]) -> dict[str, RunConfig]:
+    """Every run of every experiment, each once."""
+    return {name: run for experiment in experiments.values() for name, run in experiment.runs.items()}
+
+
+def evals_of_runs(experiments: Mapping[str, Experiment]) -> dict[str, set[str]]:
+    """Run -> the evaluations that some experiment asks of it."""
+    wanted: dict[str, set[str]] = {}
+    for experiment in experiments.values():
+        for run in experiment.runs:
+            wanted.setdefault(run, set()).update(experiment.evals)
+    return wanted
+
+
+def summary(experiments: Mapping[str, Experiment], scale: Scale, cores: int = 1) -> str:
+    """What will run and about how long, in a few lines."""
+    runs = all_runs(experiments)
+    flops = sum(run.flops for run in runs.values())
+    seconds = flops / scale.flops_per_second / max(1, cores)
+    time = f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.0f} h"
+    lines = [
+        f"Scale {scale.scale}: {scale.about}",
+        f"{len(experiments)} experiments share {len(runs)} training runs ({flops:.2e} FLOPs);"
+        f" training alone takes about {time} on {cores} job(s) side by side.",
+    ]
+    for name, experiment in experiments.items():
+        run, not_run = len(experiment.runs), sum(1 for p in experiment.points if p.skipped)
+        rest = f", {not_run} grid points not run at this scale" if not_run else ""
+        lines.append(f"  {name:<16} {run:>4} runs{rest}: {experiment.spec.title}")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m mtp.experiment", description=__doc__.split("\n\n")[0])
+    parser.add_argument("experiment", nargs="?", help="name of one experiment; default: a summary of all")
+    parser.add_argument("--scale", default="cpu", help="file name in experiments/scales (default: cpu)")
+    parser.add_argument("--json", action="store_true", help="print run names and configurations as JSON")
+    args = parser.parse_args(argv)
+    try:
+        scale = load_scale(args.scale)
+        experiments = load_all(scale)
+        if args.experiment and args.experiment not in experiments:
+            raise UserError(f"no experiment {args.experiment!r}{nearest(args.experiment, experiments)}")
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    chosen = {args.experiment: experiments[args.experiment]} if args.experiment else experiments
+    if args.json:
+        print(json.dumps({name: run.to_dict() for name, run in all_runs(chosen).items()}, indent=1))
+        return
+    print(summary(chosen, scale))
+    for experiment in chosen.values() if args.experiment else ():
+        for point in experiment.points:
+            print(f"    {point.axes}: {point.skipped or ' '.join(run.name() for run in point.runs)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+LAYERS_PER_HEAD = 1
