@@ -74,6 +74,11 @@ class Published(Strict):
     value: str = "value"
     axes: dict[str, str] = {}
     """Column of the CSV -> axis of the experiment, for example {n: n_future}."""
+    low: str = ""
+    high: str = ""
+    """Columns of the paper's interval; none by default."""
+    level: int = 95
+    """Percent that the paper's interval covers."""
 
 
 class Restriction(Strict):
@@ -98,7 +103,7 @@ class Arm(Strict):
 
 
 class Figure(Strict):
-    """One figure; `kind` names a function in `mtp/report/figures.py`."""
+    """One figure; `kind` names a file in `mtp/report/kinds/`."""
 
     name: str
     kind: str
@@ -111,6 +116,8 @@ class Figure(Strict):
     """The points that differences are taken against."""
     against: dict[str, Any] = {}
     """The points whose difference to the baseline is drawn."""
+    published: Published | None = None
+    """Where the paper's differences lie; default: differences of its values."""
     caption: str = ""
 
 
@@ -282,8 +289,10 @@ def load_spec(path: Path) -> Spec:
         for metric in figure.metrics:
             if metric not in spec.metrics:
                 raise UserError(f"{path}: figures.{i}.metrics: unknown {metric!r}{nearest(metric, spec.metrics)}")
-    if spec.published and not (path.parent / spec.published.file).exists():
-        raise UserError(f"{path}: published.file: {spec.published.file} is not beside the YAML")
+    sources = {"published": spec.published} | {f"figures.{i}.published": f.published for i, f in enumerate(spec.figures)}
+    for key, source in sources.items():
+        if source and not (path.parent / source.file).exists():
+            raise UserError(f"{path}: {key}.file: {source.file} is not beside the YAML")
     return spec
 
 
