@@ -1,0 +1,103 @@
+"""Teacher-forced scores of a model on text: nats, bits per byte and top-1 accuracy of every head.
+
+Long sequences are cut into overlapping windows of the training context; every position is scored once, and
+all but the first window's with at least `context - stride` positions of context before it. Head i is scored
+on the token i places ahead, wherever the text still has one.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from mtp.data.vocabulary import Vocabulary
+from mtp.loss import split_window
+from mtp.model import Model
+
+IGNORED = -100
+
+
+@dataclasses.dataclass
+class Score:
+    """Sums over scored targets, one entry per head."""
+
+    nats_N: np.ndarray
+    correct_N: np.ndarray
+    tokens_N: np.ndarray
+    bytes_N: np.ndarray
+
+    @property
+    def bits_per_byte_N(self) -> np.ndarray:
+        """Bits per byte of text; document separators cost bits but are no text."""
+        return np.asarray(self.nats_N / math.log(2) / np.maximum(self.bytes_N, 1))
+
+    @property
+    def accuracy_N(self) -> np.ndarray:
+        """Share of targets that are the head's first guess."""
+        return np.asarray(self.correct_N / np.maximum(self.tokens_N, 1))
+
+
+def windows(
+    tokens_S: Sequence[int] | np.ndarray, first_target: int, context: int, stride: int, n: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Windows over one sequence: (inputs_T, targets_TN), where targets that are not to be scored are `IGNORED`.
+
+    Not scored: targets before index `first_target` or past the end, and inputs that an earlier window scored.
+    """
+    text_S = torch.as_tensor(np.asarray(tokens_S, dtype=np.int64))
+    S = len(text_S)
+    for start in range(0, max(1, S - 1 - context + stride), stride):
+        inputs_1T, targets_1TN = split_window(torch.arange(start, start + context + n)[None], n)
+        new_T = torch.arange(context) >= (0 if start == 0 else context - stride)
+        scored_TN = new_T[:, None] & (targets_1TN[0] >= first_target) & (targets_1TN[0] < S)
+        if scored_TN.any():
+            targets_TN = torch.where(scored_TN, text_S[targets_1TN[0].clamp(max=S - 1)], IGNORED)
+            yield text_S[inputs_1T[0].clamp(max=S - 1)], targets_TN
+
+
+@torch.no_grad()
+def score(
+    model: Model,
+    sequences: Iterable[tuple[np.ndarray, int]],
+    byte_lengths_V: np.ndarray,
+    stride: int,
+    batch_size: int,
+) -> Score:
+    """Score sequences of tokens; each comes with the index of its first scored token (1 scores all but the first)."""
+    n, T = model.config.n_future, model.config.context
+    device = next(model.parameters()).device
+    lengths_V = torch.from_numpy(np.asarray(byte_lengths_V)).to(device)
+    total = Score(*(np.zeros(n) for _ in range(4)))
+    every = (window for tokens_S, first in sequences for window in windows(tokens_S, first, T, stride, n))
+    while batch := list(itertools.islice(every, batch_size)):
+        inputs_BT = torch.stack([inputs_T for inputs_T, _ in batch]).to(device)
+        targets_BTN = torch.stack([targets_TN for _, targets_TN in batch]).to(device)
+        z_BTD = model.trunk_states(inputs_BT)
+        for i in range(n):
+            scored_BT = targets_BTN[..., i] != IGNORED
+            targets_M = targets_BTN[..., i][scored_BT]
+            logits_MV = model.head_logits(i, z_BTD)[scored_BT].float()
+            total.nats_N[i] += F.cross_entropy(logits_MV, targets_M, reduction="sum").item()
+            total.correct_N[i] += (logits_MV.argmax(-1) == targets_M).sum().item()
+            total.tokens_N[i] += targets_M.numel()
+            total.bytes_N[i] += lengths_V[targets_M].sum().item()
+    return total
+
+
+def held_out_tokens(data: Path, vocabulary: Vocabulary, limit_bytes: int) -> np.ndarray:
+    """The held-out text's first tokens, about `limit_bytes` bytes of text: the same text at every vocabulary."""
+    tokens = np.memmap(data / "valid.bin", dtype=np.uint8 if vocabulary.size <= 256 else np.uint16, mode="r")
+    head = np.asarray(tokens[: limit_bytes * 2], dtype=np.int64)
+    return head[: int(np.searchsorted(np.cumsum(vocabulary.byte_lengths[head]), limit_bytes, side="right"))]
+
+
+def held_out_bits(model: Model, data: Path, vocabulary: Vocabulary, limit_bytes: int, batch_size: int = 16) -> list[float]:
+    """Bits per byte of each head on held-out text, in windows that do not overlap (for the validation curve)."""
+    tokens_S = held_out_tokens(data, vocabulary, limit_bytes)
+    found = score(model, [(tokens_S, 1)], vocabulary.byte_lengths, model.config.context, batch_size)
+    return [float(b) for b in found.bits_per_byte_N]

@@ -1,0 +1,234 @@
+"""What the runs of a scale measured, read once per file and asked by point and metric. No torch here."""
+
+import dataclasses
+import functools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from mtp.config import nearest
+from mtp.errors import UserError
+from mtp.experiment import Experiment, Metric, Point
+
+MEASURED = "measured"
+NOT_RUN = "not run at this scale"
+NOT_EVALUATED = "not evaluated"
+UNAVAILABLE = "unavailable"
+LEVEL = 0.95
+NOT_LABELS = {"metric", "value", "reason", "ci_low", "ci_high", "problems", "samples", "tokens"}
+"""Keys of a reported number that do not tell it from the others."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One number of one run."""
+
+    seed: int
+    run: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    """The evaluation's own interval, for example over problems."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A mean over seeds with its 95 % interval; no interval (None) where there is nothing to base it on."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+    @property
+    def half_width(self) -> float | None:
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What is known of one metric at one point: samples, or the reason why there are none."""
+
+    status: str
+    reason: str = ""
+    samples: tuple[Sample, ...] = ()
+
+    @property
+    def interval(self) -> Interval:
+        """Over seeds; with a single seed the evaluation's own interval, if it gave one."""
+        if len(self.samples) == 1:
+            return Interval(self.samples[0].value, self.samples[0].low, self.samples[0].high)
+        return t_interval([s.value for s in self.samples])
+
+
+def t_interval(values: Sequence[float]) -> Interval:
+    """Mean and Student's t interval; without an interval below two values."""
+    mean = math.fsum(values) / len(values)
+    if len(values) < 2:
+        return Interval(mean, None, None)
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * error
+    return Interval(mean, mean - half, mean + half)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two labels name one thing: as numbers where both are numbers (1, "1", 1.0), else as text."""
+    try:
+        return float(a) == float(b)
+    except (TypeError, ValueError):
+        return str(a).strip() == str(b).strip()
+
+
+def selects(where: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
+    """Whether all of `where` stands among `labels`."""
+    return all(key in labels and same(labels[key], value) for key, value in where.items())
+
+
+def points_of(experiment: Experiment) -> tuple[Point, ...]:
+    """The rows of the table: grid points that differ only in their seed are one.
+
+    Raises:
+        UserError: an axis of `rows` does not exist, or `rows` leaves out an axis that tells points apart.
+    """
+    merged: dict[str, Point] = {}
+    for point in experiment.points:
+        key = json.dumps([point.arm, point.axes], sort_keys=True, default=str)
+        known = merged.get(key)
+        merged[key] = dataclasses.replace(point, runs=known.runs + point.runs) if known else point
+    rows: dict[tuple[str, ...], Point] = {}
+    known_axes = dict.fromkeys(axis for point in merged.values() for axis in point.axes)
+    for axis in experiment.axes:
+        if axis not in known_axes:
+            raise UserError(f"{experiment.path}: rows: no axis {axis!r}{nearest(axis, known_axes)}")
+    for point in merged.values():
+        row = tuple(str(point.axes.get(axis, "")) for axis in experiment.axes)
+        if row in rows:
+            apart = [a for a in known_axes if point.axes.get(a) != rows[row].axes.get(a)]
+            raise UserError(f"{experiment.path}: rows: two grid points share the row {row}; add {' or '.join(apart)}")
+        rows[row] = point
+    return tuple(rows.values())
+
+
+class Results:
+    """The results folder of one scale; every file is read once."""
+
+    def __init__(self, root: Path, scale: str) -> None:
+        self.root, self.scale = root, scale
+        self.runs = root / scale / "runs"
+        self._json = functools.cache(_read_json)
+        self._csv = functools.cache(_read_csv)
+
+    def _path(self, run: str, file: str) -> Path:
+        path = self.runs / run / file
+        if not path.exists():
+            raise UserError(f"{path}: missing; run {run} has not finished (snakemake makes it)")
+        return path
+
+    def record(self, run: str, file: str) -> dict[str, Any]:
+        """A JSON file of a run, such as `config.json` or `likelihood.json`.
+
+        Raises:
+            UserError: naming run and file.
+        """
+        return self._json(self._path(run, file))
+
+    def series(self, run: str, file: str) -> pd.DataFrame:
+        """A CSV file of a run: `metrics.csv` or `validation.csv`.
+
+        Raises:
+            UserError: naming run and file.
+        """
+        return self._csv(self._path(run, file))
+
+    def baselines(self, corpus: str) -> dict[str, Any]:
+        """Bits per byte of gzip, xz and n-gram models on a corpus.
+
+        Raises:
+            UserError: naming the file.
+        """
+        path = self.root / "data" / corpus / "baselines.json"
+        if not path.exists():
+            raise UserError(f"{path}: missing; the data of {corpus} are not prepared (snakemake makes them)")
+        return self._json(path)
+
+    def measure(self, experiment: Experiment, point: Point, key: str, **labels: Any) -> Measured:
+        """One metric at one point; `labels` replace labels of the metric (for example `head=2`).
+
+        Raises:
+            UserError: a result file is missing, or the labels of the metric fit several numbers.
+        """
+        if not point.runs:
+            return Measured(NOT_RUN, point.skipped)
+        metric = experiment.spec.metrics[key]
+        where = {**metric.where, **labels}
+        samples: list[Sample] = []
+        unavailable: list[str] = []
+        for config in point.runs:
+            run = config.name()
+            found = [
+                (name, entry)
+                for name in experiment.evals
+                for entry in self.record(run, f"{name}.json").get("metrics", [])
+                if entry["metric"] == metric.metric and selects(where, entry)
+            ]
+            if len(found) > 1:
+                self._ambiguous(experiment, key, where, found)
+            for name, entry in found:
+                if entry.get("value") is None:
+                    unavailable.append(entry.get("reason") or self.record(run, f"{name}.json").get("reason", ""))
+                else:
+                    ends = [None if entry.get(k) is None else float(entry[k]) for k in ("ci_low", "ci_high")]
+                    samples.append(Sample(config.seed, run, float(entry["value"]), ends[0], ends[1]))
+            for name in experiment.evals if not found else ():
+                record = self.record(run, f"{name}.json")
+                if record.get("status") == UNAVAILABLE and _reports(name, metric):
+                    unavailable.append(record.get("reason", ""))
+        if samples:
+            return Measured(MEASURED, "", tuple(samples))
+        if unavailable:
+            return Measured(UNAVAILABLE, unavailable[0])
+        left_out = [e for e in experiment.spec.evals if e not in experiment.evals and _reports(e, metric)]
+        if left_out:
+            return Measured(NOT_RUN, f"the evaluation {' or '.join(left_out)} is not run at the {self.scale} scale")
+        asked = " and ".join(experiment.evals) or "nothing"
+        return Measured(NOT_EVALUATED, f"no evaluation reports it (evaluated here: {asked})")
+
+    def _ambiguous(self, experiment: Experiment, key: str, where: Mapping[str, Any], found: list[Any]) -> None:
+        """Say which labels would tell the numbers apart."""
+        entries = [entry for _, entry in found]
+        labels = dict.fromkeys(k for entry in entries for k in entry if k not in NOT_LABELS and k not in where)
+        apart = {k: list(dict.fromkeys(str(e.get(k, "")) for e in entries)) for k in labels}
+        told = "; ".join(f"{k}: {', '.join(v)}" for k, v in apart.items() if len(v) > 1)
+        raise UserError(
+            f"{experiment.path}: metrics.{key}.where: fits {len(found)} numbers of {found[0][0]}.json;"
+            f" add a label ({told or 'they carry the same labels'})"
+        )
+
+
+def _reports(evaluation: str, metric: Metric) -> bool:
+    """Whether an evaluation could report a metric: a benchmark's numbers come from the evaluation named after it."""
+    benchmark = str(metric.where.get("benchmark", ""))
+    return not benchmark or "".join(c for c in benchmark.lower() if c.isalnum()) == evaluation.replace("_", "")
+
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        frame = pd.read_csv(path)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError):
+        frame = pd.DataFrame()
+    if frame.empty:
+        raise UserError(f"{path}: holds no rows; delete it and run again")
+    return frame

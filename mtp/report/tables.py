@@ -1,0 +1,164 @@
+"""The table of an experiment: a tidy CSV for programs, an HTML page for people. No torch here.
+
+    python -m mtp.report.tables table1 --scale cpu      # results/cpu/table1.csv and table1.html
+
+The CSV has one row per grid point and metric, whether measured or not: `status` and `reason` say why a
+number is missing. Intervals are 95 % t intervals over seeds.
+"""
+
+import dataclasses
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from mtp.atomic import write_text
+from mtp.experiment import Experiment, Metric
+from mtp.report import cli, published
+from mtp.report.results import MEASURED, Results, points_of
+from mtp.report.templates import render
+
+
+def number(x: float | None) -> str:
+    """Six significant digits, so that two machines' last bits do not show; empty for None."""
+    return "" if x is None else str(float(f"{x:.6g}"))
+
+
+def label_columns(experiment: Experiment) -> list[str]:
+    """Labels by which some metric of the experiment is selected, in order of appearance."""
+    labels = dict.fromkeys(label for metric in experiment.spec.metrics.values() for label in metric.where)
+    return [label for label in labels if label not in experiment.axes]
+
+
+def tidy(experiment: Experiment, results: Results) -> pd.DataFrame:
+    """One row per point and metric, all values as text.
+
+    Raises:
+        UserError: a run's file is missing, or the paper's number cannot be told.
+    """
+    rows = []
+    for point in points_of(experiment):
+        for key, metric in experiment.spec.metrics.items():
+            measured = results.measure(experiment, point, key)
+            row = {axis: str(point.axes.get(axis, "")) for axis in experiment.axes}
+            row |= {"metric": key, "title": metric.title}
+            row |= {label: str(metric.where.get(label, "")) for label in label_columns(experiment)}
+            interval = measured.interval if measured.samples else None
+            row |= {
+                "measured": number(interval.mean if interval else None),
+                "ci_low": number(interval.low if interval else None),
+                "ci_high": number(interval.high if interval else None),
+                "n_seeds": str(len(measured.samples)),
+                "published": number(published.value(experiment, point, key)),
+                "status": measured.status,
+                "reason": measured.reason,
+                "runs": " ".join(run.name() for run in point.runs),
+            }
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One metric at one point, ready to print."""
+
+    ours: str = ""
+    spread: str = ""
+    paper: str = ""
+    why_not: str = ""
+    best: bool = False
+    sort: str = ""
+
+
+def _spread(row: Any, digits: int) -> str:
+    """The interval as ± half its width; empty without one."""
+    if not row.ci_low:
+        return ""
+    half = (float(row.ci_high) - float(row.ci_low)) / 2
+    return f"± {half:.{digits}f}" if half >= 0.5 * 10**-digits or half == 0 else f"± <{10**-digits:.{digits}f}"
+
+
+def _cell(row: Any, metric: Metric) -> Cell:
+    paper = f"{float(row.published):.{_digits(row.published, metric)}f}" if row.published else ""
+    if row.status != MEASURED:
+        return Cell(paper=paper, why_not=f"{row.status}: {row.reason}" if row.reason else row.status)
+    return Cell(f"{float(row.measured):.{metric.digits}f}", _spread(row, metric.digits), paper, sort=row.measured)
+
+
+def _digits(text: str, metric: Metric) -> int:
+    """As many digits as the paper prints, at least as many as ours."""
+    return max(metric.digits, len(text.partition(".")[2].rstrip("0")))
+
+
+def group_axes(experiment: Experiment) -> list[str]:
+    """The axes whose equal values make a group of rows: all but the last, or the first alone if that splits too far."""
+    axes = experiment.axes[:-1]
+    points = points_of(experiment)
+    groups = {tuple(str(p.axes.get(a, "")) for a in axes) for p in points}
+    return axes if len(groups) < len(points) else axes[:1]
+
+
+def _mark_best(cells: Sequence[Cell], better: str) -> list[Cell]:
+    """The best of our numbers of a group, where they differ."""
+    values = [float(c.ours) for c in cells if c.ours]
+    if len(set(values)) < 2:
+        return list(cells)
+    top = max(values) if better == "higher" else min(values)
+    return [dataclasses.replace(c, best=bool(c.ours) and float(c.ours) == top) for c in cells]
+
+
+def wide(experiment: Experiment, frame: pd.DataFrame) -> dict[str, Any]:
+    """The tidy rows as a table like the paper's: one line per point, one column per metric."""
+    axes, metrics = experiment.axes, experiment.spec.metrics
+    cells: dict[tuple[str, ...], dict[str, Cell]] = {}
+    for row in frame.itertuples(index=False):
+        at = tuple(str(v) for v in row[: len(axes)])
+        cells.setdefault(at, {})[str(row.metric)] = _cell(row, metrics[str(row.metric)])
+    by = [axes.index(axis) for axis in group_axes(experiment)]
+    groups: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for at in cells:
+        groups.setdefault(tuple(at[i] for i in by), []).append(at)
+    for members in groups.values():
+        for key, metric in metrics.items():
+            for at, cell in zip(members, _mark_best([cells[m][key] for m in members], metric.better), strict=True):
+                cells[at][key] = cell
+    lines = []
+    for group, members in groups.items():
+        for i, at in enumerate(members):
+            heads = [(v, i > 0 and j in by) for j, v in enumerate(at)]
+            lines.append({"first": i == 0, "heads": heads, "cells": list(cells[at].values()), "group": group})
+    reasons = dict.fromkeys(c.why_not for row in cells.values() for c in row.values() if c.why_not)
+    return {"axes": [axis_title(a) for a in axes], "metrics": list(metrics.values()), "lines": lines, "reasons": list(reasons)}
+
+
+def axis_title(axis: str) -> str:
+    """An axis in the paper's words."""
+    return {"n_future": "n", "arm": "training data"}.get(axis, axis.replace("_", " "))
+
+
+def read(path: Any) -> pd.DataFrame:
+    """A tidy CSV as text."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    text = io.StringIO()
+    frame.to_csv(text, index=False, lineterminator="\n")
+    return text.getvalue()
+
+
+def work(place: cli.Place) -> None:
+    experiment = place.experiment
+    frame = tidy(experiment, place.measured())
+    write_text(place.tables / f"{experiment.name}.csv", to_csv(frame))
+    page = render("table.html", experiment=experiment, spec=experiment.spec, table=wide(experiment, frame), scale=place.scale)
+    write_text(place.tables / f"{experiment.name}.html", page)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    cli.run(work, "mtp.report.tables", __doc__, argv, experiment=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,296 @@
+"""Train one run. Resumes from its checkpoint; on a CPU the weights come out bit-identical.
+
+    python -m mtp.train --config results/cpu/runs/<run>/config.json --data results/data/code_small/bpe2048 --out DIR
+
+Writes into DIR: model.safetensors, metrics.csv (every step), validation.csv (held-out bits per byte during
+training), config.json (configuration and provenance); checkpoint.pt while it runs. SIGTERM and Ctrl-C save a
+checkpoint and stop; the same command goes on from there.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import json
+import logging
+import math
+import resource
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from mtp import checkpoint, cpu, provenance
+from mtp.atomic import replacing, write_text
+from mtp.config import RunConfig
+from mtp.data.batches import Batches
+from mtp.data.vocabulary import Vocabulary
+from mtp.errors import UserError
+from mtp.likelihood import held_out_bits
+from mtp.loss import backward
+from mtp.metrics import GrowingCsv
+from mtp.model import Model
+from mtp.optimizer import learning_rate, optimizer
+from mtp.progress import bar
+
+log = logging.getLogger("mtp.train")
+FLUSH_EVERY = 10
+"""Steps between looks at the loss: reading it makes the host wait for a GPU."""
+VALIDATION_BYTES = 32768
+"""Held-out text for the validation curve; the final numbers come from the `likelihood` evaluation."""
+
+
+class Stopped(Exception):
+    """A signal asked for the end; a checkpoint has been written."""
+
+
+class Signals:
+    """Remembers SIGTERM and SIGINT until the step is over."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: Any) -> None:
+        self.received = number
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock: a job orphaned by a killed Snakemake must end before its successor starts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.warning("%s: another process trains this run; waiting for it", folder)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def validation_steps(config: RunConfig) -> set[int]:
+    """Steps (counted from 1) after which the validation curve has a point; the last step is always one."""
+    return {math.ceil(config.steps * (i + 1) / config.validations) for i in range(config.validations)}
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory so far: of the GPU if there is one, else of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+class Trainer:
+    """State of a run between steps: everything a checkpoint holds."""
+
+    def __init__(self, config: RunConfig, data: Path, out: Path, device: torch.device) -> None:
+        self.config, self.out, self.device = config, out, device
+        self.vocabulary = Vocabulary.load(data)
+        self.data = data
+        self.batches = Batches(data, "train", config.context, config.batch_size, config.seed)
+        self.model = Model(config).to(device)
+        self.optimizer = optimizer(config, self.model)
+        self.byte_lengths = torch.from_numpy(self.vocabulary.byte_lengths).to(device)
+        self.step, self.bytes = 0, 0
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "bytes": self.bytes,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.step, self.bytes = state["step"], state["bytes"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
+
+    def take_step(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
+        """One optimiser step: losses_N (nats per token), gradient norm, bytes of the batch's targets, rate."""
+        config = self.config
+        window_BS = torch.from_numpy(self.batches.batch(self.step, config.n_future)).to(self.device, non_blocking=True)
+        parts = window_BS.split(config.micro_batch or config.batch_size)
+        losses_N = torch.zeros(config.n_future, device=self.device)
+        for part in parts:
+            with self.autocast():
+                losses_N += backward(self.model, part, share=1 / len(parts)) / len(parts)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+        rate = learning_rate(config, self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=False)
+        batch_bytes = self.byte_lengths[window_BS[:, 1 : config.context + 1]].sum()
+        self.step += 1
+        return losses_N, norm, batch_bytes, rate
+
+
+def explain_divergence(config: RunConfig, step: int, rate: float, losses: np.ndarray, norm: float, out: Path) -> str:
+    """One line: what went wrong, when, and what to go back to."""
+    kept = out / checkpoint.LATEST
+    last_good = f"the last good checkpoint is {kept}" if kept.exists() else "there is no checkpoint before it"
+    return (
+        f"{config.name()}: training diverged at step {step} (losses {np.array2string(losses, precision=3)}, "
+        f"gradient norm {norm:.3g}, learning rate {rate:.3g}); {last_good}; try a lower peak_lr or a longer warm-up"
+    )
+
+
+def train(
+    config: RunConfig, data: Path, out: Path, code: str = "", checkpoint_seconds: float = 60, keep_checkpoint: bool = False
+) -> Path:
+    """Train to the end or resume; returns the path of the weights.
+
+    Raises:
+        UserError: divergence (step, rate and last good checkpoint named), missing data, full disk.
+        Stopped: after SIGTERM or SIGINT, with a checkpoint saved.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    arithmetic = cpu.prepare() if device.type == "cpu" else config.precision
+    signals = Signals()
+    trainer = Trainer(config, data, out, device)
+    identity = {"configuration": config.to_json(), "code": code, "arithmetic": arithmetic}
+    saved = checkpoint.load(out, identity)
+    if saved is not None:
+        trainer.restore(saved)
+        log.info("resumed at step %d of %d", trainer.step, config.steps)
+    n = config.n_future
+    heads = [f"loss_{i + 1}" for i in range(n)]
+    metrics = GrowingCsv(
+        out / "metrics.csv",
+        ["step", "tokens", "bytes", *heads, "bits_per_byte", "lr", "grad_norm", "tokens_per_second", "peak_memory_mb"],
+        trainer.step,
+    )
+    curve = GrowingCsv(
+        out / "validation.csv",
+        ["step", "tokens", "bytes", *(f"bits_per_byte_{i + 1}" for i in range(n))],
+        trainer.step,
+    )
+    points = validation_steps(config)
+    hopeless = 3 * math.log(config.vocab_size)
+    pending: list[tuple[int, torch.Tensor, torch.Tensor, torch.Tensor, float]] = []
+    started, timed_from, saved_at = time.perf_counter(), time.perf_counter(), time.monotonic()
+
+    def flush() -> None:
+        nonlocal timed_from
+        now = time.perf_counter()
+        speed = len(pending) * config.batch_size * config.context / max(now - timed_from, 1e-9)
+        timed_from = now
+        for step, losses_N, norm, batch_bytes, rate in pending:
+            losses = losses_N.double().cpu().numpy()
+            if not np.isfinite(losses).all() or not math.isfinite(float(norm)) or losses[0] > hopeless:
+                raise UserError(explain_divergence(config, step, rate, losses, float(norm), out))
+            trainer.bytes += int(batch_bytes)
+            bits = losses[0] / math.log(2) * config.batch_size * config.context / max(1, int(batch_bytes))
+            metrics.append(
+                [step, step * config.batch_size * config.context, trainer.bytes, *losses.tolist(), bits, rate,
+                 float(norm), speed, peak_memory_mb(device)]
+            )  # fmt: skip
+            progress.set_postfix_str(f"loss {losses[0]:.3f}", refresh=False)
+        pending.clear()
+        metrics.flush()
+
+    with bar(total=config.steps, initial=trainer.step, desc=config.name(), unit="step") as progress:
+        while trainer.step < config.steps:
+            losses_N, norm, batch_bytes, rate = trainer.take_step()
+            pending.append((trainer.step, losses_N, norm, batch_bytes, rate))
+            progress.update()
+            validate = trainer.step in points
+            save = signals.received is not None or time.monotonic() - saved_at > checkpoint_seconds
+            if validate or save or len(pending) >= FLUSH_EVERY or trainer.step == config.steps:
+                flush()
+            if validate:
+                with trainer.autocast():
+                    bits = held_out_bits(trainer.model, data, trainer.vocabulary, VALIDATION_BYTES)
+                curve.append([trainer.step, trainer.step * config.batch_size * config.context, trainer.bytes, *bits])
+                curve.flush()
+                timed_from = time.perf_counter()
+            if save and trainer.step < config.steps:
+                checkpoint.save(out, identity, trainer.state())
+                saved_at = time.monotonic()
+            if signals.received is not None and trainer.step < config.steps:
+                metrics.close()
+                curve.close()
+                raise Stopped(f"{config.name()}: stopped by signal {signals.received} at step {trainer.step}; checkpoint saved")
+    metrics.close()
+    curve.close()
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in trainer.model.state_dict().items()}
+    with replacing(out / "model.safetensors") as temporary:
+        save_file(weights, temporary)
+    record = {
+        "run": config.name(),
+        "config": config.to_dict(),
+        "parameters": config.parameters,
+        "non_embedding_parameters": config.non_embedding_parameters,
+        "tokens": config.tokens,
+        "bytes": trainer.bytes,
+        "flops": config.flops,
+        "provenance": provenance.describe(
+            code=code, arithmetic=arithmetic, device=str(device), seconds_of_last_attempt=round(time.perf_counter() - started, 1)
+        ),
+    }
+    write_text(out / "config.json", json.dumps(record, indent=1) + "\n")
+    if not keep_checkpoint:
+        checkpoint.remove(out)
+    return out / "model.safetensors"
+
+
+def read_config(argument: str) -> RunConfig:
+    """A configuration from JSON text, or from a file that holds it (a run's config.json works).
+
+    Raises:
+        UserError: naming the file and the key.
+    """
+    source = "--config"
+    text = argument
+    if not argument.lstrip().startswith("{"):
+        source = argument
+        try:
+            text = Path(argument).read_text()
+        except OSError as error:
+            raise UserError(f"--config: {argument}: {error.strerror}") from None
+    try:
+        values = json.loads(text)
+        return RunConfig.from_dict(values.get("config", values))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{source}: not JSON: {error}") from None
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m mtp.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", required=True, help="JSON text of a RunConfig, or a file that holds it")
+    parser.add_argument("--data", required=True, type=Path, help="folder with train.bin, valid.bin and manifest.json")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the run")
+    parser.add_argument("--code", default="", help="fingerprint of the code; default: computed here")
+    parser.add_argument("--checkpoint-seconds", type=float, default=60, help="time between checkpoints (default 60)")
+    parser.add_argument("--keep-checkpoint", action="store_true", help="keep checkpoint.pt when the run is finished")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    try:
+        config = read_config(args.config)
+        code = args.code or provenance.fingerprint("mtp.train", (f"mtp.heads.{config.heads}",))
+        with alone(args.out):
+            train(config, args.data, args.out, code, args.checkpoint_seconds, args.keep_checkpoint)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Stopped as error:
+        print(str(error), file=sys.stderr)
+        sys.exit(143)
+
+
+if __name__ == "__main__":
+    main()
