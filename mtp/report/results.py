@@ -60,10 +60,16 @@ class Measured:
 
     @property
     def interval(self) -> Interval:
-        """Over seeds; with a single seed the evaluation's own interval, if it gave one."""
-        if len(self.samples) == 1:
-            return Interval(self.samples[0].value, self.samples[0].low, self.samples[0].high)
-        return t_interval([s.value for s in self.samples])
+        """Over seeds; where all seeds agree (or there is one), the evaluation's own interval, if it gave one.
+
+        Ten samples that all fail say little about the rate; three seeds of them would give an interval of width 0.
+        """
+        over_seeds = t_interval([s.value for s in self.samples])
+        lows = [s.low for s in self.samples if s.low is not None]
+        highs = [s.high for s in self.samples if s.high is not None]
+        if len({s.value for s in self.samples}) == 1 and len(lows) == len(highs) == len(self.samples):
+            return Interval(over_seeds.mean, math.fsum(lows) / len(lows), math.fsum(highs) / len(highs))
+        return over_seeds
 
 
 def t_interval(values: Sequence[float]) -> Interval:
@@ -195,8 +201,18 @@ class Results:
         left_out = [e for e in experiment.spec.evals if e not in experiment.evals and _reports(e, metric)]
         if left_out:
             return Measured(NOT_RUN, f"the evaluation {' or '.join(left_out)} is not run at the {self.scale} scale")
-        asked = " and ".join(experiment.evals) or "nothing"
-        return Measured(NOT_EVALUATED, f"no evaluation reports it (evaluated here: {asked})")
+        return Measured(NOT_EVALUATED, self._why_not(experiment, point.runs[0].name(), metric.metric, where))
+
+    def _why_not(self, experiment: Experiment, run: str, name: str, where: Mapping[str, Any]) -> str:
+        """The label to blame, if an evaluation reports the metric with other values of it."""
+        for evaluation in experiment.evals:
+            entries = [e for e in self.record(run, f"{evaluation}.json").get("metrics", []) if e["metric"] == name]
+            for label in where:
+                others = {k: v for k, v in where.items() if k != label}
+                values = dict.fromkeys(str(e[label]) for e in entries if label in e and selects(others, e))
+                if values and label != "benchmark":
+                    return f"{evaluation} reports it only for {label} {', '.join(values)}"
+        return f"no evaluation reports it (evaluated here: {', '.join(experiment.evals) or 'nothing'})"
 
     def _ambiguous(self, experiment: Experiment, key: str, where: Mapping[str, Any], found: list[Any]) -> None:
         """Say which labels would tell the numbers apart."""

@@ -124,17 +124,17 @@ def wide(experiment: Experiment, frame: pd.DataFrame) -> dict[str, Any]:
             for at, cell in zip(members, _mark_best([cells[m][key] for m in members], metric.better), strict=True):
                 cells[at][key] = cell
     lines = []
-    for group, members in groups.items():
+    for members in groups.values():
         for i, at in enumerate(members):
             heads = [(v, i > 0 and j in by) for j, v in enumerate(at)]
-            lines.append({"first": i == 0, "heads": heads, "cells": list(cells[at].values()), "group": group})
+            lines.append({"first": i == 0, "heads": heads, "cells": list(cells[at].values())})
     reasons = dict.fromkeys(c.why_not for row in cells.values() for c in row.values() if c.why_not)
     return {"axes": [axis_title(a) for a in axes], "metrics": list(metrics.values()), "lines": lines, "reasons": list(reasons)}
 
 
 def axis_title(axis: str) -> str:
     """An axis in the paper's words."""
-    return {"n_future": "n", "arm": "training data"}.get(axis, axis.replace("_", " "))
+    return {"n_future": "n"}.get(axis, axis.replace("_", " "))
 
 
 def read(path: Any) -> pd.DataFrame:

@@ -1,0 +1,98 @@
+"""A results folder with made-up numbers, from the real experiments. Such numbers only ever live in tmp folders."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mtp.config import RunConfig
+from mtp.experiment import Experiment, evals_of_runs, load_all, load_scale
+
+EXPERIMENTS = Path(__file__).parents[3] / "experiments"
+PROVENANCE = {
+    "machine": {"cpu": "Made-up CPU", "cores": 2, "system": "Linux x86_64"},
+    "versions": {"python": "3.11.0", "torch": "2.0.0", "numpy": "2.0.0"},
+    "commit": "0123456789ab",
+    "date": "2024-01-02",
+}
+
+
+def final_bits(config: RunConfig, head: int, rng: np.random.Generator) -> float:
+    """Bits per byte that look like a small model's: better with size, worse with n and with the distance."""
+    size = config.non_embedding_parameters
+    unit = 1.0 if config.vocabulary == "bytes" else 0.55
+    far = unit * (head - 1) ** 0.7
+    return 2.6 - 0.16 * math.log(size / 2e5) + 0.03 * math.log2(config.n_future) + 0.45 * far + rng.normal(0, 0.012)
+
+
+def run_files(config: RunConfig, evals: Mapping[str, Any], pass_rate: float) -> dict[str, str]:
+    """File name -> text of one made-up run."""
+    rng = np.random.default_rng([config.seed, config.n_future, config.dim, len(config.vocabulary)])
+    bits = [final_bits(config, head, rng) for head in range(1, config.n_future + 1)]
+    bytes_per_step = config.batch_size * config.context * (1.0 if config.vocabulary == "bytes" else 2.9)
+    tokens_per_step = config.batch_size * config.context
+    heads = range(1, config.n_future + 1)
+    rows = ["step,tokens,bytes," + ",".join(f"bits_per_byte_{h}" for h in heads)]
+    for step in np.unique(np.linspace(max(1, config.steps // 12), config.steps, 12).astype(int)):
+        left = 5.0 * math.exp(-7 * step / config.steps) + 0.5 * (1 - step / config.steps)
+        values = [f"{b + left + rng.normal(0, 0.01):.6g}" for b in bits]
+        rows.append(f"{step},{step * tokens_per_step},{int(step * bytes_per_step)}," + ",".join(values))
+    losses = ",".join(f"loss_{h}" for h in heads)
+    metrics = [f"step,tokens,bytes,{losses},bits_per_byte,lr,grad_norm,tokens_per_second,peak_memory_mb"]
+    for step in (1, config.steps):
+        loss = ",".join(f"{b * 2:.6g}" for b in bits)
+        metrics.append(
+            f"{step},{step * tokens_per_step},{int(step * bytes_per_step)},{loss},{bits[0]:.6g},0.001,0.5,9000,300"
+        )
+    files = {
+        "config.json": json.dumps({**config.to_dict(), "provenance": PROVENANCE}),
+        "validation.csv": "\n".join(rows) + "\n",
+        "metrics.csv": "\n".join(metrics) + "\n",
+    }
+    for name, settings in evals.items():
+        numbers: list[dict[str, Any]] = []
+        if name == "likelihood":
+            for text, more in (("held-out code", 0.0), ("HumanEval references", -0.3)):
+                for head, value in enumerate(bits, 1):
+                    told = {"text": text, "head": head}
+                    numbers.append({"metric": "bits_per_byte", **told, "value": value + more})
+                    numbers.append({"metric": "accuracy", **told, "value": 62 - 9 * (value + more)})
+        elif name == "humaneval":
+            for k in settings["ks"]:
+                for temperature in (*map(str, settings["temperatures"]), "oracle"):
+                    solved = pass_rate * k**0.6 * (1 + 0.1 * math.log2(config.n_future)) * rng.uniform(0.8, 1.2)
+                    told = {"benchmark": "HumanEval", "k": k, "temperature": temperature}
+                    numbers.append({"metric": "pass@k", **told, "value": solved, "problems": 164, "samples": 10})
+        record = {"eval": name, "version": 1, "run": config.name(), "status": "measured", "reason": "", "metrics": numbers}
+        files[f"{name}.json"] = json.dumps({**record, "settings": {}, "seconds": 1.0, "provenance": PROVENANCE})
+    return files
+
+
+def fabricate(folder: Path, scale: str, experiments: Path = EXPERIMENTS, pass_rate: float = 0.0) -> dict[str, Experiment]:
+    """Write `folder`/<scale>/runs and `folder`/data as if everything had run."""
+    told = load_scale(scale, experiments)
+    found = load_all(told, experiments)
+    wanted = evals_of_runs(found)
+    for experiment in found.values():
+        for name, config in experiment.runs.items():
+            target = folder / scale / "runs" / name
+            target.mkdir(parents=True, exist_ok=True)
+            for file, text in run_files(config, {e: told.evals[e] for e in wanted[name]}, pass_rate).items():
+                (target / file).write_text(text)
+    for corpus in told.corpora.values():
+        target = folder / "data" / corpus
+        target.mkdir(parents=True, exist_ok=True)
+        grams = [{"train_bytes": int(b), "bits_per_byte": 4.6 - 0.36 * math.log10(b / 1e4) * 1.5} for b in np.logspace(4.5, 7.5, 8)]
+        (target / "baselines.json").write_text(json.dumps({"gzip -9": 2.41, "xz -9": 2.22, "5-gram": grams}))
+    return found
+
+
+@pytest.fixture
+def cpu(tmp_path: Path) -> Path:
+    """A folder with `results` as the cpu scale would leave them."""
+    fabricate(tmp_path / "results", "cpu")
+    return tmp_path
