@@ -13,6 +13,7 @@ import fcntl
 import json
 import logging
 import math
+import os
 import resource
 import signal
 import sys
@@ -45,6 +46,9 @@ VALIDATION_BYTES = 32768
 """Held-out text for the validation curve; the final numbers come from the `likelihood` evaluation."""
 
 
+OUTPUTS = ("model.safetensors", "metrics.csv", "validation.csv", "config.json")
+
+
 class Stopped(Exception):
     """A signal asked for the end; a checkpoint has been written."""
 
@@ -63,15 +67,35 @@ class Signals:
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: a job orphaned by a killed Snakemake must end before its successor starts."""
+    """Hold the folder's lock.
+
+    A job orphaned by a killed Snakemake is asked to save and end (SIGTERM), so that its successor goes on from there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    with (folder / ".lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log.warning("%s: another process trains this run; waiting for it", folder)
+            file.seek(0)
+            holder = int(file.read() or 0)
+            log.warning("process %d trains this run already; asking it to save and stop", holder)
+            if holder:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(holder, signal.SIGTERM)
             fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
         yield
+
+
+def finished(out: Path, identity: dict[str, str]) -> bool:
+    """Whether the folder holds this very run, complete (an orphaned job may have ended it)."""
+    try:
+        record = json.loads((out / "config.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        return False
+    return record.get("identity") == identity and all((out / name).exists() for name in OUTPUTS)
 
 
 def validation_steps(config: RunConfig) -> set[int]:
@@ -157,8 +181,11 @@ def train(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     arithmetic = cpu.prepare() if device.type == "cpu" else config.precision
     signals = Signals()
-    trainer = Trainer(config, data, out, device)
     identity = {"configuration": config.to_json(), "code": code, "arithmetic": arithmetic}
+    if finished(out, identity):
+        log.info("%s is finished already", config.name())
+        return out / "model.safetensors"
+    trainer = Trainer(config, data, out, device)
     saved = checkpoint.load(out, identity)
     if saved is not None:
         trainer.restore(saved)
@@ -166,12 +193,12 @@ def train(
     n = config.n_future
     heads = [f"loss_{i + 1}" for i in range(n)]
     metrics = GrowingCsv(
-        out / "metrics.csv",
+        out / "metrics.partial.csv",
         ["step", "tokens", "bytes", *heads, "bits_per_byte", "lr", "grad_norm", "tokens_per_second", "peak_memory_mb"],
         trainer.step,
     )
     curve = GrowingCsv(
-        out / "validation.csv",
+        out / "validation.partial.csv",
         ["step", "tokens", "bytes", *(f"bits_per_byte_{i + 1}" for i in range(n))],
         trainer.step,
     )
@@ -226,8 +253,12 @@ def train(
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in trainer.model.state_dict().items()}
     with replacing(out / "model.safetensors") as temporary:
         save_file(weights, temporary)
+    # Snakemake deletes the declared outputs of a killed job: rows grow in undeclared files until all is done.
+    for partial in (metrics.path, curve.path):
+        write_text(partial.with_name(partial.name.replace(".partial", "")), partial.read_text())
     record = {
         "run": config.name(),
+        "identity": identity,
         "config": config.to_dict(),
         "parameters": config.parameters,
         "non_embedding_parameters": config.non_embedding_parameters,
@@ -241,6 +272,8 @@ def train(
     write_text(out / "config.json", json.dumps(record, indent=1) + "\n")
     if not keep_checkpoint:
         checkpoint.remove(out)
+    for partial in (metrics.path, curve.path):
+        partial.unlink()
     return out / "model.safetensors"
 
 

@@ -1,0 +1,70 @@
+# make          build .venv, then every table and figure at the default scale
+# make test     build .venv, then the tests
+# make help     the rest
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= all
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONUTF8 := 1
+
+.DEFAULT_GOAL := reproduce
+.PHONY: reproduce test gpu paper smoke plan report gallery lint format lock clean help
+
+reproduce: $(VENV)/.installed ## every table and figure at the default (cpu) scale
+	@$(BIN)/python -m mtp.unlock
+	@$(BIN)/snakemake --cores $(CORES)
+	@echo "Open figures/cpu/index.html"
+
+test: $(VENV)/.installed ## the tests
+	@$(BIN)/python -m pytest
+
+gpu: $(VENV)/.installed ## every table and figure on one GPU
+	@$(BIN)/python -m mtp.unlock
+	@$(BIN)/snakemake --workflow-profile profiles/gpu
+
+paper: $(VENV)/.installed ## the paper's sizes on a Slurm cluster
+	@$(BIN)/python -m mtp.unlock
+	@$(BIN)/snakemake --workflow-profile profiles/paper
+
+smoke: $(VENV)/.installed ## a few steps of every path, in about two minutes
+	@$(BIN)/python -m mtp.unlock
+	@$(BIN)/snakemake --cores $(CORES) --configfile experiments/scales/smoke.yaml
+
+plan: $(VENV)/.installed ## what would run at the default scale, and about how long
+	@$(BIN)/python -m mtp.experiment
+
+report: $(VENV)/.installed ## Snakemake's own report: results/cpu/report.html
+	@$(BIN)/snakemake --cores 1 --report results/cpu/report.html
+
+gallery: $(VENV)/.installed ## refresh docs/gallery/cpu, the committed snapshot
+	@$(BIN)/python -m mtp.report.snapshot --scale cpu
+
+lint: $(VENV)/.installed ## ruff, mypy, snakefmt, snakemake --lint
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/snakefmt --check Snakefile workflow
+	@$(BIN)/snakemake --lint
+
+format: $(VENV)/.installed ## ruff and snakefmt, writing
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format . ; $(BIN)/snakefmt Snakefile workflow
+
+lock: ## renew requirements.txt from requirements.in
+	@$(PYTHON) workflow/lock.py
+
+clean: ## delete results and figures, keep the downloads
+	@find results -mindepth 1 -maxdepth 1 ! -name README.md ! -name data -exec rm -rf {} +
+	@find figures -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
+	@rm -rf .snakemake
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $$($(PYTHON) --version) is too old; run: make PYTHON=python3.11 (or newer)"; exit 2; }
+	@echo "Building $(VENV) from requirements.txt (a minute or two; torch is the large part)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@

@@ -1,0 +1,31 @@
+# Every table and figure at one scale:
+#
+#   snakemake                                                   the default scale (profiles/default names it)
+#   snakemake --configfile experiments/scales/smoke.yaml        another scale
+#   snakemake table1                                            one exhibit and the runs it needs
+#   snakemake --list                                            all targets
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+rule all:
+    """Every table and figure at the current scale, and the gallery."""
+    default_target: True
+    localrule: True
+    input:
+        f"{FIGURES}/index.html",
+
+
+onstart:
+    print(plan())

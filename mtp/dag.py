@@ -1,0 +1,144 @@
+"""What the Snakefile needs to know: which runs, evaluations, data and exhibits there are at a scale. No torch.
+
+The rules in `workflow/rules/` hold no logic of their own; everything they ask is a method of `Dag`.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mtp import experiment, provenance
+from mtp.data.corpora import load_corpus
+from mtp.errors import UserError
+
+DATA = "results/data"
+
+
+class Dag:
+    """All experiments at one scale, and the paths and parameters of their jobs."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        """`config` is Snakemake's: it names the scale, and must otherwise equal the scale's file.
+
+        Raises:
+            UserError: a bad YAML, before anything runs; names file and key.
+        """
+        name = str(config.get("scale", "cpu"))
+        self.scale = experiment.load_scale(name)
+        on_file = experiment.read_yaml(experiment.EXPERIMENTS / "scales" / f"{name}.yaml")
+        for key, value in config.items():
+            if on_file.get(key) != value:
+                raise UserError(
+                    f"--config {key}: differs from experiments/scales/{name}.yaml; "
+                    "edit that file or add a scale of your own beside it"
+                )
+        self.experiments = experiment.load_all(self.scale)
+        self.runs = experiment.all_runs(self.experiments)
+        self.wanted = experiment.evals_of_runs(self.experiments)
+        self.results, self.figures = f"results/{name}", f"figures/{name}"
+        self.corpora = {run.corpus: load_corpus(run.corpus) for run in self.runs.values()}
+        # Jobs must find this interpreter even when its environment was not activated.
+        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        # Two jobs on two cores: spinning threads would starve the neighbour.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+    # ---- data ----------------------------------------------------------------------------------------
+
+    def data_folder(self, run: str) -> str:
+        """Folder of the tokens that a run trains on."""
+        config = self.runs[run]
+        return f"{DATA}/{config.corpus}/{config.vocabulary}"
+
+    def data_manifest(self, run: str) -> str:
+        """The manifest stands for the data: it holds their sha256, and touching it changes nothing."""
+        return f"{self.data_folder(run)}/manifest.json"
+
+    def corpus_json(self, corpus: str) -> str:
+        return self.corpora[corpus].to_json() if corpus in self.corpora else load_corpus(corpus).to_json()
+
+    # ---- runs ----------------------------------------------------------------------------------------
+
+    def run_json(self, run: str) -> str:
+        return self.runs[run].to_json()
+
+    def train_code(self, run: str) -> str:
+        """Fingerprint of the training code with this run's head layout."""
+        return provenance.fingerprint("mtp.train", (f"mtp.heads.{self.runs[run].heads}",))
+
+    def priority(self, run: str) -> int:
+        """Long runs first, so that the last minutes are not spent waiting for one of them."""
+        longest = max(config.flops for config in self.runs.values())
+        return round(1000 * self.runs[run].flops / longest)
+
+    def eval_settings(self, name: str) -> str:
+        return json.dumps(self.scale.evals[name], sort_keys=True)
+
+    def eval_code(self, run: str, name: str) -> str:
+        return provenance.fingerprint("mtp.evaluate", (f"mtp.evals.{name}", f"mtp.heads.{self.runs[run].heads}"))
+
+    # ---- exhibits ------------------------------------------------------------------------------------
+
+    def eval_files(self, name: str) -> list[str]:
+        """Results that an experiment is made of."""
+        e = self.experiments[name]
+        return [f"{self.results}/runs/{run}/{eval_}.json" for run in e.runs for eval_ in e.evals]
+
+    def run_files(self, name: str) -> list[str]:
+        """Records of an experiment's runs."""
+        return [f"{self.results}/runs/{run}/config.json" for run in self.experiments[name].runs]
+
+    def baseline_files(self, name: str) -> list[str]:
+        """Compressors and n-grams to draw beside learning curves."""
+        e = self.experiments[name]
+        if not any(figure.kind == "learning_curves" for figure in e.spec.figures):
+            return []
+        return [f"{DATA}/{corpus}/baselines.json" for corpus in sorted({run.corpus for run in e.runs.values()})]
+
+    def published_files(self, name: str) -> list[str]:
+        e = self.experiments[name]
+        return [str(e.path.parent / e.spec.published.file)] if e.spec.published else []
+
+    def spec_json(self, name: str) -> str:
+        """The experiment as resolved here: points with their reasons, and what its table and figures show."""
+        e = self.experiments[name]
+        points = [(p.axes, [r.name() for r in p.runs], p.skipped) for p in e.points]
+        return json.dumps([e.spec.model_dump(), points], sort_keys=True)
+
+    def figure_files(self, name: str) -> list[str]:
+        e = self.experiments[name]
+        return [f"{self.figures}/{name}.{figure.name}.{end}" for figure in e.spec.figures for end in ("svg", "png")]
+
+    def exhibit(self, name: str) -> list[str]:
+        """Everything an experiment shows."""
+        return [f"{self.results}/{name}.csv", f"{self.results}/{name}.html", *self.figure_files(name)]
+
+    def all_eval_files(self) -> list[str]:
+        return self._all(self.eval_files)
+
+    def all_run_files(self) -> list[str]:
+        return self._all(self.run_files)
+
+    def all_published_files(self) -> list[str]:
+        return self._all(self.published_files)
+
+    def all_exhibits(self) -> list[str]:
+        return self._all(self.exhibit)
+
+    def all_specs_json(self) -> str:
+        return json.dumps([self.spec_json(name) for name in self.experiments])
+
+    def _all(self, files: Callable[[str], list[str]]) -> list[str]:
+        """The files of all experiments, each once."""
+        return list(dict.fromkeys(path for name in self.experiments for path in files(name)))
+
+    @staticmethod
+    def code(stage: str) -> str:
+        """Fingerprint of a stage's code."""
+        return provenance.fingerprint(stage)
+
+    def plan(self, cores: int) -> str:
+        """What will run and about how long."""
+        return experiment.summary(self.experiments, self.scale, cores)

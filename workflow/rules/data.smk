@@ -1,0 +1,60 @@
+rule corpus:
+    """Fetch, filter, deduplicate, decontaminate and split a corpus; write it as bytes."""
+    output:
+        "results/data/{corpus}/bytes/train.bin",
+        "results/data/{corpus}/bytes/valid.bin",
+        manifest="results/data/{corpus}/bytes/manifest.json",
+    log:
+        "results/data/logs/{corpus}.bytes.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        corpus=lambda w: DAG.corpus_json(w.corpus),
+        code=DAG.code("mtp.prepare"),
+        out=lambda w, output: os.path.dirname(output.manifest),
+    priority: 2000
+    shell:
+        "python -m mtp.prepare corpus --corpus {params.corpus:q} --out {params.out:q} > {log:q} 2>&1"
+
+
+rule tokens:
+    """Train a byte-level BPE vocabulary on the training text and encode the corpus with it."""
+    input:
+        "results/data/{corpus}/bytes/manifest.json",
+    output:
+        "results/data/{corpus}/bpe{vocab_size}/train.bin",
+        "results/data/{corpus}/bpe{vocab_size}/valid.bin",
+        "results/data/{corpus}/bpe{vocab_size}/tokenizer.json",
+        manifest="results/data/{corpus}/bpe{vocab_size}/manifest.json",
+    log:
+        "results/data/logs/{corpus}.bpe{vocab_size}.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        code=DAG.code("mtp.prepare"),
+        source=lambda w, input: os.path.dirname(input[0]),
+        out=lambda w, output: os.path.dirname(output.manifest),
+    priority: 2000
+    shell:
+        "python -m mtp.prepare tokens --bytes-dir {params.source:q} --vocab-size {wildcards.vocab_size}"
+        " --out {params.out:q} > {log:q} 2>&1"
+
+
+rule baselines:
+    """Bits per byte of gzip, xz and an interpolated 5-gram model on the held-out text."""
+    input:
+        "results/data/{corpus}/bytes/manifest.json",
+    output:
+        "results/data/{corpus}/baselines.json",
+    log:
+        "results/data/logs/{corpus}.baselines.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        code=DAG.code("mtp.prepare"),
+        source=lambda w, input: os.path.dirname(input[0]),
+    shell:
+        "python -m mtp.prepare baselines --bytes-dir {params.source:q} --out {output:q} > {log:q} 2>&1"

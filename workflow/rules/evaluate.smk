@@ -1,0 +1,24 @@
+rule evaluate:
+    """One evaluation of one trained model."""
+    input:
+        record=f"{RESULTS}/runs/{{run}}/config.json",
+        data=lambda w: DAG.data_manifest(w.run),
+    output:
+        f"{RESULTS}/runs/{{run}}/{{eval}}.json",
+    log:
+        f"{RESULTS}/logs/evaluate/{{run}}.{{eval}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluate/{{run}}.{{eval}}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=1 if DAG.scale.gpus_per_run else 0,
+    params:
+        settings=lambda w: DAG.eval_settings(w.eval),
+        code=lambda w: DAG.eval_code(w.run, w.eval),
+        run=lambda w, input: os.path.dirname(input.record),
+        data=lambda w: DAG.data_folder(w.run),
+    shell:
+        "python -m mtp.evaluate --run {params.run:q} --data {params.data:q} --eval {wildcards.eval}"
+        " --settings {params.settings:q} --code {params.code} --out {output:q} > {log:q} 2>&1"

@@ -1,0 +1,105 @@
+rule table:
+    """The numbers of one experiment beside the paper's: tidy CSV and readable HTML."""
+    input:
+        evals=lambda w: DAG.eval_files(w.experiment),
+        runs=lambda w: DAG.run_files(w.experiment),
+        published=lambda w: DAG.published_files(w.experiment),
+    output:
+        csv=report(
+            f"{RESULTS}/{{experiment}}.csv",
+            category="Numbers",
+            labels={"experiment": "{experiment}"},
+        ),
+        html=f"{RESULTS}/{{experiment}}.html",
+    log:
+        f"{RESULTS}/logs/table/{{experiment}}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        spec=lambda w: DAG.spec_json(w.experiment),
+        code=DAG.code("mtp.report.tables"),
+        scale=DAG.scale.scale,
+    shell:
+        "python -m mtp.report.tables {wildcards.experiment} --scale {params.scale} > {log:q} 2>&1"
+
+
+rule figure:
+    """One figure of one experiment."""
+    input:
+        evals=lambda w: DAG.eval_files(w.experiment),
+        runs=lambda w: DAG.run_files(w.experiment),
+        baselines=lambda w: DAG.baseline_files(w.experiment),
+        published=lambda w: DAG.published_files(w.experiment),
+    output:
+        svg=report(
+            f"{FIGURES}/{{experiment}}.{{figure}}.svg",
+            category="Figures",
+            labels={"experiment": "{experiment}", "figure": "{figure}"},
+        ),
+        png=f"{FIGURES}/{{experiment}}.{{figure}}.png",
+    log:
+        f"{RESULTS}/logs/figure/{{experiment}}.{{figure}}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        spec=lambda w: DAG.spec_json(w.experiment),
+        code=DAG.code("mtp.report.figures"),
+        scale=DAG.scale.scale,
+    shell:
+        "python -m mtp.report.figures {wildcards.experiment} --figure {wildcards.figure}"
+        " --scale {params.scale} > {log:q} 2>&1"
+
+
+rule claims:
+    """A verdict on every claim of every experiment."""
+    input:
+        evals=DAG.all_eval_files(),
+        runs=DAG.all_run_files(),
+        published=DAG.all_published_files(),
+    output:
+        csv=report(f"{RESULTS}/claims.csv", category="Claims"),
+    log:
+        f"{RESULTS}/logs/claims.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        specs=DAG.all_specs_json(),
+        code=DAG.code("mtp.report.claims"),
+        scale=DAG.scale.scale,
+    shell:
+        "python -m mtp.report.claims --scale {params.scale} > {log:q} 2>&1"
+
+
+rule gallery:
+    """The page to read: one card per experiment, claims first."""
+    input:
+        exhibits=DAG.all_exhibits(),
+        runs=DAG.all_run_files(),
+        claims=f"{RESULTS}/claims.csv",
+    output:
+        f"{FIGURES}/index.html",
+    log:
+        f"{RESULTS}/logs/gallery.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        specs=DAG.all_specs_json(),
+        code=DAG.code("mtp.report.gallery"),
+        scale=DAG.scale.scale,
+    shell:
+        "python -m mtp.report.gallery --scale {params.scale} > {log:q} 2>&1"
+
+
+# Every experiment is a target of its own name: `snakemake table1`.
+for _name in DAG.experiments:
+
+    rule:
+        name:
+            _name
+        localrule: True
+        input:
+            DAG.exhibit(_name),

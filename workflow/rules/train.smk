@@ -1,0 +1,28 @@
+rule train:
+    """Train one model. A job that was cut short goes on from its (undeclared) checkpoint."""
+    input:
+        lambda w: DAG.data_manifest(w.run),
+    output:
+        weights=f"{RESULTS}/runs/{{run}}/model.safetensors",
+        metrics=f"{RESULTS}/runs/{{run}}/metrics.csv",
+        validation=f"{RESULTS}/runs/{{run}}/validation.csv",
+        record=f"{RESULTS}/runs/{{run}}/config.json",
+    log:
+        f"{RESULTS}/logs/train/{{run}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{run}}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=DAG.scale.gpus_per_run,
+    params:
+        config=lambda w: DAG.run_json(w.run),
+        code=lambda w: DAG.train_code(w.run),
+        data=lambda w: DAG.data_folder(w.run),
+        out=lambda w, output: os.path.dirname(output.record),
+        checkpoint_seconds=DAG.scale.checkpoint_seconds,
+    priority: 100
+    shell:
+        "python -m mtp.train --config {params.config:q} --code {params.code} --data {params.data:q}"
+        " --out {params.out:q} --checkpoint-seconds {params.checkpoint_seconds} > {log:q} 2>&1"
