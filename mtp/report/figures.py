@@ -1,0 +1,49 @@
+"""The figures of an experiment as SVG and PNG. No torch here.
+
+    python -m mtp.report.figures table1 --scale cpu      # figures/cpu/table1.<figure>.svg and .png
+
+`kind` in the YAML names a file in `mtp/report/kinds/`, whose `draw(picture)` returns a matplotlib figure.
+"""
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from mtp.config import nearest
+from mtp.experiment import Experiment
+from mtp.report import cli, style
+from mtp.report.picture import Picture
+from mtp.report.results import Results
+
+
+def kinds() -> tuple[str, ...]:
+    """Names of the kinds of figures: the file names in `mtp/report/kinds/`."""
+    return tuple(sorted(p.stem for p in (Path(__file__).parent / "kinds").glob("*.py") if not p.stem.startswith("_")))
+
+
+def draw(experiment: Experiment, results: Results, folder: Path) -> None:
+    """Draw every figure of an experiment.
+
+    Raises:
+        UserError: unknown kind, unknown axis, or a missing result; names file and key.
+    """
+    style.apply()
+    for index, figure in enumerate(experiment.spec.figures):
+        picture = Picture(experiment, index, results)
+        if figure.kind not in kinds():
+            known = ", ".join(kinds())
+            raise picture.error("kind", f"unknown {figure.kind!r}{nearest(figure.kind, kinds())} (known: {known})")
+        module = importlib.import_module(f"mtp.report.kinds.{figure.kind}")
+        style.save(module.draw(picture), folder / f"{experiment.name}.{figure.name}")
+
+
+def work(place: cli.Place) -> None:
+    draw(place.experiment, place.measured(), place.pictures)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    cli.run(work, "mtp.report.figures", __doc__, argv, experiment=True)
+
+
+if __name__ == "__main__":
+    main()
