@@ -1,0 +1,166 @@
+"""Batches of windows from a prepared folder, as a pure function of seed and step; needs only numpy.
+
+    batches = Batches(Path("results/data/code_small/bytes"), "train", context=128, batch_size=32, seed=0)
+    tokens_BT = batches.batch(step, n_future=4)       # int64 [32, 128 + 4]
+
+A window of T = `context` positions is stored with n more tokens, so every position has all its n targets. Windows
+lie on a grid of stride T, shifted by a random offset below T each epoch, and are drawn without replacement. How many
+windows there are, and their order, is computed with a look-ahead of MAX_FUTURE tokens whatever n is: all arms of an
+experiment read the same data in the same order. Targets cross document ends (plain packing). A checkpoint needs to
+remember only the step.
+"""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mtp.config import MAX_FUTURE
+from mtp.data.storage import verify
+from mtp.errors import UserError
+
+
+class Batches:
+    """Shuffled windows for training."""
+
+    def __init__(self, folder: Path, split: str, context: int, batch_size: int, seed: int) -> None:
+        """
+        Args:
+            folder: a prepared folder, bytes or BPE.
+            split: "train" or "valid".
+            context: positions per window T.
+            batch_size: windows per batch B.
+            seed: with the epoch, the key of the random order.
+
+        Raises:
+            UserError: the folder is not prepared, a file has a wrong size, or the split is too small.
+        """
+        self.data = _open(folder, split)
+        self.context, self.batch_size, self.seed = context, batch_size, seed
+        # The last window of the most shifted grid must end inside the data: offset <= T - 1, then W T, then look-ahead.
+        self.windows = max(0, (len(self.data) - MAX_FUTURE - (context - 1)) // context)
+        """Windows per epoch W."""
+        if self.windows < batch_size:
+            raise UserError(
+                f"{folder / (split + '.bin')}: {len(self.data)} tokens give {self.windows} windows of context"
+                f" {context}, fewer than one batch of {batch_size}; use a larger corpus, a smaller context or a smaller"
+                " batch_size"
+            )
+        self._order = functools.lru_cache(maxsize=2)(self._draw)
+
+    def _draw(self, epoch: int) -> np.ndarray:
+        """Starts of the windows of an epoch, int64 [W], in the order in which they are read.
+
+        Raw Philox words are fixed by its definition; numpy's own shuffles may change between releases.
+        """
+        words = np.random.Philox(key=np.array([self.seed, epoch], np.uint64)).random_raw(self.windows + 1)
+        offset = int(words[0] % np.uint64(self.context))
+        return offset + self.context * np.argsort(words[1:], kind="stable").astype(np.int64)
+
+    def epoch_of(self, step: int) -> float:
+        """Epochs read before this step: 1.5 means that the second epoch is half read."""
+        return step * self.batch_size / self.windows
+
+    def batch(self, step: int, n_future: int) -> np.ndarray:
+        """int64 [B, T + n_future]; position t's targets are at t + 1 ... t + n_future.
+
+        Raises:
+            UserError: n_future is more than the look-ahead MAX_FUTURE.
+        """
+        if not 1 <= n_future <= MAX_FUTURE:
+            raise UserError(f"n_future: must be 1 to {MAX_FUTURE}, got {n_future}")
+        first = step * self.batch_size
+        starts = []
+        for window in range(first, first + self.batch_size):
+            epoch, i = divmod(window, self.windows)
+            starts.append(self._order(epoch)[i])
+        index = np.array(starts)[:, None] + np.arange(self.context + n_future)
+        return self.data[index].astype(np.int64)
+
+    @staticmethod
+    def sequential(
+        folder: Path,
+        split: str,
+        context: int,
+        batch_size: int,
+        n_future: int = 1,
+        limit_tokens: int | None = None,
+        stride: int | None = None,
+    ) -> "Sequential":
+        """Windows in the order of the text, each prediction scored once; see `Sequential`."""
+        return Sequential(folder, split, context, batch_size, n_future, limit_tokens, stride)
+
+
+class Scored(NamedTuple):
+    """One batch for evaluation."""
+
+    tokens: np.ndarray
+    """int64 [B, T + n_future]; padded after the end of the text."""
+    scored: np.ndarray
+    """bool [B, n_future, T]: whether head k's prediction made at position t counts, at [:, k - 1, t]; its target is
+    `tokens[:, t + k]`."""
+
+
+class Sequential:
+    """Evaluation windows over the stream s = separator, text: `len()` batches, iterable again and again.
+
+    Every position of s but the last is the origin of one scored prediction per head, in one window only, so summing
+    over `scored` scores every token of the text exactly once for head 1, the first one included (its origin is the
+    separator); head k misses the first k - 1 tokens. `limit_tokens` keeps the first so many origins, that is,
+    the first so many tokens as targets of head 1: documents are stored in random order, so they are a fair sample.
+
+    With `stride` below T windows overlap and only the last `stride` origins of each (all of the first) are scored,
+    so that each has at least T - stride tokens of context. The default, stride T, is the task of training.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        split: str,
+        context: int,
+        batch_size: int,
+        n_future: int = 1,
+        limit_tokens: int | None = None,
+        stride: int | None = None,
+    ) -> None:
+        """
+        Raises:
+            UserError: the folder is not prepared, or stride is not in [1, context].
+        """
+        manifest = verify(folder)
+        self.separator, self.pad = manifest["vocabulary"]["separator"], manifest["vocabulary"]["pad"]
+        self.data = _open(folder, split)
+        self.context, self.batch_size, self.n_future = context, batch_size, n_future
+        self.stride = context if stride is None else stride
+        if not 1 <= self.stride <= context:
+            raise UserError(f"stride: must be 1 to context: {context}, got {stride}")
+        self.origins = len(self.data) if limit_tokens is None else min(limit_tokens, len(self.data))
+        """Scored predictions of head 1."""
+        # The first window covers T origins, each further one `stride` more.
+        self.windows = 1 + max(0, -(-(self.origins - context) // self.stride))
+
+    def __len__(self) -> int:
+        return -(-self.windows // self.batch_size)
+
+    def __iter__(self) -> Iterator[Scored]:
+        for first in range(0, self.windows, self.batch_size):
+            windows = np.arange(first, min(first + self.batch_size, self.windows))
+            origin_BT = windows[:, None] * self.stride + np.arange(self.context)
+            position = windows[:, None] * self.stride + np.arange(self.context + self.n_future)
+            # s[0] is the separator and s[i] is data[i - 1]; beyond the text stands padding.
+            tokens = self.data[np.clip(position - 1, 0, len(self.data) - 1)].astype(np.int64)
+            tokens[position == 0] = self.separator
+            tokens[position > len(self.data)] = self.pad
+            fresh_BT = (windows[:, None] == 0) | (np.arange(self.context) >= self.context - self.stride)
+            head_n = np.arange(1, self.n_future + 1)
+            real_BnT = origin_BT[:, None, :] + head_n[:, None] <= len(self.data)
+            yield Scored(tokens, (fresh_BT & (origin_BT < self.origins))[:, None, :] & real_BnT)
+
+
+def _open(folder: Path, split: str) -> np.ndarray:
+    manifest = verify(folder)
+    if split not in manifest["splits"]:
+        raise UserError(f"{folder}: no split {split!r} (known: {', '.join(manifest['splits'])})")
+    return np.memmap(folder / f"{split}.bin", np.dtype(manifest["vocabulary"]["dtype"]), "r")
