@@ -41,7 +41,9 @@ def chosen(experiment: Experiment, where: Mapping[str, Any], key: str) -> list[P
         values = dict.fromkeys(str(p.axes[axis]) for p in points if axis in p.axes)
         if not any(same(value, v) for v in values):
             hint = nearest(str(value), values)
-            raise UserError(f"{experiment.path}: {key}.{axis}: no point has {value!r}{hint} (values: {', '.join(values)})")
+            raise UserError(
+                f"{experiment.path}: {key}.{axis}: no point has {value!r}{hint} (values: {', '.join(values)})"
+            )
     found = [p for p in points if selects(where, p.axes)]
     if not found:
         raise UserError(f"{experiment.path}: {key}: no point has all of {dict(where)}")
@@ -60,9 +62,13 @@ def paired(
     if len(left) == 1 and len(right) == 1:
         return [(left[0], right[0])]
     rest = [axis for axis in experiment.axes if axis not in these and axis not in than]
-    pairs = [(a, b) for a in left for b in right if all(same(a.axes.get(x, ""), b.axes.get(x, "")) for x in rest)]
+    pairs = [
+        (a, b) for a in left for b in right if all(same(a.axes.get(x, ""), b.axes.get(x, "")) for x in rest)
+    ]
     if not pairs or len(pairs) > max(len(left), len(right)):
-        raise UserError(f"{experiment.path}: {keys[0]}: cannot tell which points to compare with {dict(than)}; name more axes")
+        raise UserError(
+            f"{experiment.path}: {keys[0]}: name more axes, so that each point has one to compare"
+        )
     return pairs
 
 
@@ -93,10 +99,14 @@ def judge(experiment: Experiment, results: Results, index: int) -> dict[str, str
     metric = experiment.spec.metrics[claim.metric]
     pairs = paired(experiment, claim.these, claim.than, (f"claims.{index}.these", f"claims.{index}.than"))
     sign = 1.0 if metric.better == "higher" else -1.0
-    told = [(published.value(experiment, a, claim.metric), published.value(experiment, b, claim.metric)) for a, b in pairs]
+    told = [
+        (published.value(experiment, a, claim.metric), published.value(experiment, b, claim.metric))
+        for a, b in pairs
+    ]
     theirs = [sign * (a - b) for a, b in told if a is not None and b is not None]
     measured = [
-        (results.measure(experiment, a, claim.metric), results.measure(experiment, b, claim.metric)) for a, b in pairs
+        (results.measure(experiment, a, claim.metric), results.measure(experiment, b, claim.metric))
+        for a, b in pairs
     ]
     both = [(a, b) for a, b in measured if a.status == b.status == MEASURED]
     row = {
@@ -132,7 +142,9 @@ def judge(experiment: Experiment, results: Results, index: int) -> dict[str, str
     interval = t_interval([sign * v for v in values])
     row["verdict"], row["reason"] = verdict(interval)
     if len(both) < len(pairs):
-        row["reason"] = "; ".join(filter(None, (row["reason"], f"over {len(both)} of {len(pairs)} pairs of points")))
+        row["reason"] = "; ".join(
+            filter(None, (row["reason"], f"over {len(both)} of {len(pairs)} pairs of points"))
+        )
     row |= {
         "measured_effect": number(interval.mean),
         "ci_low": number(interval.low),
@@ -143,9 +155,23 @@ def judge(experiment: Experiment, results: Results, index: int) -> dict[str, str
 
 
 COLUMNS = (
-    "experiment", "label", "claim", "where", "metric", "title", "published_effect", "measured_effect", "ci_low",
-    "ci_high", "n_seeds", "verdict", "reason", "minimum_detectable_effect", "scale", "runs",
-)  # fmt: skip
+    "experiment",
+    "label",
+    "claim",
+    "where",
+    "metric",
+    "title",
+    "published_effect",
+    "measured_effect",
+    "ci_low",
+    "ci_high",
+    "n_seeds",
+    "verdict",
+    "reason",
+    "minimum_detectable_effect",
+    "scale",
+    "runs",
+)
 
 
 def judge_all(experiments: Mapping[str, Experiment], results: Results) -> pd.DataFrame:
@@ -155,13 +181,15 @@ def judge_all(experiments: Mapping[str, Experiment], results: Results) -> pd.Dat
 
 
 def in_paper_order(experiments: Mapping[str, Experiment]) -> list[Experiment]:
-    """Paper before ablations, then by the first section named ("Section 3.1", "Appendix E"), then by label."""
+    """Paper before ablations, then by the first section named ("Section 3.1"), then by label."""
 
     def place(experiment: Experiment) -> tuple[Any, ...]:
         named = re.search(r"(?:Sections?|Appendix|Appendices)\s+([\dA-Z][\d.]*)", experiment.spec.section)
         parts = named.group(1).strip(".").split(".") if named else ["Z"]
         section = tuple(int(p) if p.isdigit() else 100 + ord(p[0]) for p in parts)
-        label = tuple((int(n), "") if n else (0, t) for n, t in re.findall(r"(\d+)|(\D+)", experiment.spec.label))
+        label = tuple(
+            (int(n), "") if n else (0, t) for n, t in re.findall(r"(\d+)|(\D+)", experiment.spec.label)
+        )
         return experiment.path.parent.name != "paper", section, label, experiment.name
 
     return sorted(experiments.values(), key=place)
@@ -198,7 +226,7 @@ def work(place: cli.Place) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    cli.run(work, "mtp.report.claims", __doc__, argv, experiment=False)
+    cli.run(work, "mtp.report.claims", __doc__, argv)
 
 
 if __name__ == "__main__":

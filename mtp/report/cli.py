@@ -22,6 +22,7 @@ class Place:
     experiments: Path
     all: dict[str, Experiment]
     chosen: str = ""
+    figure: str = ""
 
     @property
     def tables(self) -> Path:
@@ -41,23 +42,37 @@ class Place:
         return Results(self.results, self.scale.scale)
 
 
-def run(work: Callable[[Place], None], module: str, doc: str, argv: Sequence[str] | None, experiment: bool) -> None:
-    """Parse, load, work; a UserError becomes one line on stderr and exit status 2."""
+def run(
+    work: Callable[[Place], None],
+    module: str,
+    doc: str,
+    argv: Sequence[str] | None,
+    wants: tuple[str, ...] = (),
+) -> None:
+    """Parse, load, work; a UserError becomes one line on stderr and exit status 2.
+
+    `wants` holds "experiment" (an argument) and "figure" (an option) where the command knows them.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=doc.split("\n\n")[0])
-    if experiment:
-        parser.add_argument("experiment", help="name of a YAML file in experiments/paper or experiments/ablations")
+    if "experiment" in wants:
+        parser.add_argument("experiment", help="name of a YAML in experiments/paper or experiments/ablations")
+    if "figure" in wants:
+        parser.add_argument(
+            "--figure", default="", help="name of one figure (default: all of the experiment)"
+        )
     parser.add_argument("--scale", default="cpu", help="file name in experiments/scales (default: cpu)")
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: results")
     parser.add_argument("--figures", type=Path, default=Path("figures"), help="default: figures")
     parser.add_argument("--experiments", type=Path, default=EXPERIMENTS, help="default: experiments")
     args = parser.parse_args(argv)
+    chosen = getattr(args, "experiment", "")
     try:
         scale = load_scale(args.scale, args.experiments)
         known = load_all(scale, args.experiments)
-        chosen = args.experiment if experiment else ""
         if chosen and chosen not in known:
             raise UserError(f"no experiment {chosen!r}{nearest(chosen, known)}")
-        work(Place(scale, args.results, args.figures, args.experiments, known, chosen))
+        figure = getattr(args, "figure", "")
+        work(Place(scale, args.results, args.figures, args.experiments, known, chosen, figure))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtp.config import nearest
+from mtp.errors import UserError
 from mtp.experiment import Experiment
 from mtp.report import cli, style
 from mtp.report.picture import Picture
@@ -18,31 +19,38 @@ from mtp.report.results import Results
 
 def kinds() -> tuple[str, ...]:
     """Names of the kinds of figures: the file names in `mtp/report/kinds/`."""
-    return tuple(sorted(p.stem for p in (Path(__file__).parent / "kinds").glob("*.py") if not p.stem.startswith("_")))
+    return tuple(
+        sorted(p.stem for p in (Path(__file__).parent / "kinds").glob("*.py") if not p.stem.startswith("_"))
+    )
 
 
-def draw(experiment: Experiment, results: Results, folder: Path) -> None:
-    """Draw every figure of an experiment.
+def draw(experiment: Experiment, results: Results, folder: Path, only: str = "") -> None:
+    """Draw the figures of an experiment, or the one called `only`.
 
     Raises:
         UserError: unknown kind, unknown axis, or a missing result; names file and key.
     """
+    names = [figure.name for figure in experiment.spec.figures]
+    if only and only not in names:
+        raise UserError(f"{experiment.path}: figures: none is called {only!r}{nearest(only, names)}")
     style.apply()
     for index, figure in enumerate(experiment.spec.figures):
+        if only not in ("", figure.name):
+            continue
         picture = Picture(experiment, index, results)
         if figure.kind not in kinds():
-            known = ", ".join(kinds())
-            raise picture.error("kind", f"unknown {figure.kind!r}{nearest(figure.kind, kinds())} (known: {known})")
+            hint = f"{nearest(figure.kind, kinds())} (known: {', '.join(kinds())})"
+            raise picture.error("kind", f"unknown {figure.kind!r}{hint}")
         module = importlib.import_module(f"mtp.report.kinds.{figure.kind}")
         style.save(module.draw(picture), folder / f"{experiment.name}.{figure.name}")
 
 
 def work(place: cli.Place) -> None:
-    draw(place.experiment, place.measured(), place.pictures)
+    draw(place.experiment, place.measured(), place.pictures, place.figure)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    cli.run(work, "mtp.report.figures", __doc__, argv, experiment=True)
+    cli.run(work, "mtp.report.figures", __doc__, argv, wants=("experiment", "figure"))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a kind of figure is given: the figure's YAML, the points, our numbers and the paper's. No torch here."""
+"""What a kind of figure is given: YAML, points, our numbers and the paper's. No torch here."""
 
 import dataclasses
 import re
@@ -87,7 +87,7 @@ class Picture:
         return any(self.published(p, key) is not None for p in self.points)
 
     def metrics_with_published(self) -> list[str]:
-        """The figure's metrics that the paper reports; if it reports none of them, those of the table that it does."""
+        """The figure's metrics that the paper reports; if none of them, those of the table that it does."""
         own = [key for key in self.figure.metrics if self.has_published(key)]
         return own or [key for key in self.experiment.spec.metrics if self.has_published(key)]
 
@@ -127,8 +127,3 @@ class Picture:
                 why = f"{first.status}: {first.reason}" if first and first.reason else "not run at this scale"
                 told.append(f"{self.metric(key).title}: {why}.")
         return told
-
-
-def n_name(axis: str | None, value: Any) -> str:
-    """How a value of an axis is written in a figure."""
-    return f"n = {value}" if axis == "n_future" else str(value)

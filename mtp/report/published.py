@@ -18,7 +18,9 @@ def _rows(path: Path) -> tuple[dict[str, str], ...]:
         return tuple(csv.DictReader(file))
 
 
-def _row(experiment: Experiment, source: Published, where: Mapping[str, Any], key: str) -> dict[str, str] | None:
+def _row(
+    experiment: Experiment, source: Published, where: Mapping[str, Any], key: str
+) -> dict[str, str] | None:
     """The one row that carries these values; None where the paper has none.
 
     Raises:
@@ -28,7 +30,9 @@ def _row(experiment: Experiment, source: Published, where: Mapping[str, Any], ke
     columns = list(rows[0]) if rows else []
     for column in (*where, *filter(None, (source.value, source.low, source.high))):
         if column not in columns:
-            raise UserError(f"{experiment.path}: {key}: {source.file} has no column {column!r}{nearest(column, columns)}")
+            raise UserError(
+                f"{experiment.path}: {key}: {source.file} has no column {column!r}{nearest(column, columns)}"
+            )
     found = [row for row in rows if selects(where, row)]
     if len(found) > 1:
         apart = [c for c in columns if len({row[c] for row in found}) > 1 and c != source.value]
@@ -46,7 +50,9 @@ def _number(experiment: Experiment, source: Published, row: Mapping[str, str], c
     try:
         return float(row[column])
     except ValueError:
-        raise UserError(f"{experiment.path}: {source.file}: {column}: {row[column]!r} is not a number") from None
+        raise UserError(
+            f"{experiment.path}: {source.file}: {column}: {row[column]!r} is not a number"
+        ) from None
 
 
 def value(experiment: Experiment, point: Point, key: str) -> float | None:

@@ -10,18 +10,26 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402
-import seaborn as sns  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure as Drawing  # noqa: E402
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from mtp.atomic import replacing  # noqa: E402
+from mtp.atomic import replacing
 
 INK, QUIET, RULE = "#262624", "#6b6963", "#dedbd2"
 COLORS = sns.color_palette("colorblind").as_hex()
 """Ten colours that people with colour-blindness can tell apart."""
 MARKERS = "osD^vPX*<>"
-DASHES: tuple[Any, ...] = ("-", (0, (6, 1.6)), (0, (3, 1.4)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (6, 1.6)),
+    (0, (3, 1.4)),
+    (0, (1.2, 1.2)),
+    (0, (6, 1.5, 1.2, 1.5)),
+    (0, (3, 1, 1, 1, 1, 1)),
+)
 HATCHES = ("", "//", "..", "\\\\", "xx", "oo", "++", "--", "**", "OO")
 ORDER_OF_N = (1, 4, 2, 8, 16, 32, 6, 3)
 """n -> place in the palette, the same in every figure; an n that is not here takes a later place."""
@@ -39,7 +47,9 @@ class Look:
 
 def _look(place: int, gray: bool = False) -> Look:
     color = "#4d4d4d" if gray else COLORS[place % len(COLORS)]
-    return Look(color, MARKERS[place % len(MARKERS)], DASHES[place % len(DASHES)], HATCHES[place % len(HATCHES)])
+    return Look(
+        color, MARKERS[place % len(MARKERS)], DASHES[place % len(DASHES)], HATCHES[place % len(HATCHES)]
+    )
 
 
 def looks(axis: str | None, values: Sequence[Any]) -> dict[Any, Look]:
@@ -97,10 +107,19 @@ def apply() -> None:
     )
 
 
-def grid(rows: int, columns: int, width: float, height: float) -> tuple[Drawing, list[list[Axes]]]:
-    """A figure with `rows` x `columns` panels of `width` x `height` inches."""
-    figure, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1, wspace=0.03, hspace=0.04)  # type: ignore[union-attr]
+def grid(
+    rows: int, columns: int, width: float, height: float, widths: Sequence[float] | None = None
+) -> tuple[Drawing, list[list[Axes]]]:
+    """A figure with `rows` x `columns` panels of `width` x `height` inches; `widths` are relative widths."""
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1, wspace=0.03, hspace=0.04)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(width * columns, height * rows),
+        squeeze=False,
+        layout=layout,
+        width_ratios=widths,
+    )
     return figure, [list(row) for row in axes]
 
 
@@ -134,7 +153,10 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]], size: 
     height = axes.get_window_extent().height or 1.0
     per_line = size * 1.3 * axes.figure.dpi / 72 / height
     to_fraction = axes.transData + axes.transAxes.inverted()
-    placed = sorted(((to_fraction.transform((x, y))[1], x, y, text, color) for x, y, text, color in ends), key=lambda e: e[0])
+    placed = sorted(
+        ((to_fraction.transform((x, y))[1], x, y, text, color) for x, y, text, color in ends),
+        key=lambda e: e[0],
+    )
     heights = apart([fraction for fraction, *_ in placed], per_line)
     for (_, x, y, text, color), height_ in zip(placed, heights, strict=True):
         axes.annotate(
@@ -146,12 +168,19 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]], size: 
             fontsize=size,
             color=color,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": color, "lw": 0.5, "shrinkA": 0, "shrinkB": 2, "alpha": 0.6},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": color,
+                "lw": 0.5,
+                "shrinkA": 0,
+                "shrinkB": 2,
+                "alpha": 0.6,
+            },
         )
 
 
 def apart(places: Sequence[float], gap: float) -> list[float]:
-    """Sorted places, moved as little as needed to lie at least `gap` apart: neighbours push each other away."""
+    """Sorted places, moved to lie at least `gap` apart: neighbours push each other away."""
     moved = list(places)
     for _ in range(200):
         for i in range(len(moved) - 1):
@@ -165,14 +194,6 @@ def apart(places: Sequence[float], gap: float) -> list[float]:
 def y_title(axes: Axes, text: str, width: int = 22) -> None:
     """The title of a vertical axis, in lines that fit a panel."""
     axes.set_ylabel("\n".join(line for part in text.split("\n") for line in textwrap.wrap(part, width)))
-
-
-def amount(x: float) -> str:
-    """12300000 -> "12.3M"."""
-    for unit, name in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if x >= unit * 0.9995:
-            return f"{x / unit:.3g}{name}"
-    return f"{x:.3g}"
 
 
 def save(figure: Drawing, stem: Path) -> None:

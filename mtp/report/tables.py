@@ -18,6 +18,7 @@ from mtp.experiment import Experiment, Metric
 from mtp.report import cli, published
 from mtp.report.results import MEASURED, Results, points_of
 from mtp.report.templates import render
+from mtp.report.words import axis_title
 
 
 def number(x: float | None) -> str:
@@ -76,14 +77,22 @@ def _spread(row: Any, digits: int) -> str:
     if not row.ci_low:
         return ""
     half = (float(row.ci_high) - float(row.ci_low)) / 2
-    return f"± {half:.{digits}f}" if half >= 0.5 * 10**-digits or half == 0 else f"± <{10**-digits:.{digits}f}"
+    return (
+        f"± {half:.{digits}f}" if half >= 0.5 * 10**-digits or half == 0 else f"± <{10**-digits:.{digits}f}"
+    )
 
 
 def _cell(row: Any, metric: Metric) -> Cell:
     paper = f"{float(row.published):.{_digits(row.published, metric)}f}" if row.published else ""
     if row.status != MEASURED:
-        return Cell(paper=paper, why_not=f"{row.status}: {row.reason}" if row.reason else row.status)
-    return Cell(f"{float(row.measured):.{metric.digits}f}", _spread(row, metric.digits), paper, sort=row.measured)
+        # "size 3B is not run at the cpu scale" needs no "not run at this scale" before it.
+        told = (
+            row.reason if "not run at the" in row.reason else f"{row.status}: {row.reason}".removesuffix(": ")
+        )
+        return Cell(paper=paper, why_not=told)
+    return Cell(
+        f"{float(row.measured):.{metric.digits}f}", _spread(row, metric.digits), paper, sort=row.measured
+    )
 
 
 def _digits(text: str, metric: Metric) -> int:
@@ -92,7 +101,7 @@ def _digits(text: str, metric: Metric) -> int:
 
 
 def group_axes(experiment: Experiment) -> list[str]:
-    """The axes whose equal values make a group of rows: all but the last, or the first alone if that splits too far."""
+    """Axes whose equal values make a group of rows: all but the last; the first if that splits too far."""
     axes = experiment.axes[:-1]
     points = points_of(experiment)
     groups = {tuple(str(p.axes.get(a, "")) for a in axes) for p in points}
@@ -121,7 +130,9 @@ def wide(experiment: Experiment, frame: pd.DataFrame) -> dict[str, Any]:
         groups.setdefault(tuple(at[i] for i in by), []).append(at)
     for members in groups.values():
         for key, metric in metrics.items():
-            for at, cell in zip(members, _mark_best([cells[m][key] for m in members], metric.better), strict=True):
+            for at, cell in zip(
+                members, _mark_best([cells[m][key] for m in members], metric.better), strict=True
+            ):
                 cells[at][key] = cell
     lines = []
     for members in groups.values():
@@ -129,12 +140,12 @@ def wide(experiment: Experiment, frame: pd.DataFrame) -> dict[str, Any]:
             heads = [(v, i > 0 and j in by) for j, v in enumerate(at)]
             lines.append({"first": i == 0, "heads": heads, "cells": list(cells[at].values())})
     reasons = dict.fromkeys(c.why_not for row in cells.values() for c in row.values() if c.why_not)
-    return {"axes": [axis_title(a) for a in axes], "metrics": list(metrics.values()), "lines": lines, "reasons": list(reasons)}
-
-
-def axis_title(axis: str) -> str:
-    """An axis in the paper's words."""
-    return {"n_future": "n"}.get(axis, axis.replace("_", " "))
+    return {
+        "axes": [axis_title(a) for a in axes],
+        "metrics": list(metrics.values()),
+        "lines": lines,
+        "reasons": list(reasons),
+    }
 
 
 def read(path: Any) -> pd.DataFrame:
@@ -152,12 +163,18 @@ def work(place: cli.Place) -> None:
     experiment = place.experiment
     frame = tidy(experiment, place.measured())
     write_text(place.tables / f"{experiment.name}.csv", to_csv(frame))
-    page = render("table.html", experiment=experiment, spec=experiment.spec, table=wide(experiment, frame), scale=place.scale)
+    page = render(
+        "table.html",
+        experiment=experiment,
+        spec=experiment.spec,
+        table=wide(experiment, frame),
+        scale=place.scale,
+    )
     write_text(place.tables / f"{experiment.name}.html", page)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    cli.run(work, "mtp.report.tables", __doc__, argv, experiment=True)
+    cli.run(work, "mtp.report.tables", __doc__, argv, wants=("experiment",))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Kinds of figures. A file here is a kind: its name is the `kind` of the YAML, its `draw` makes the figure."""
+"""Kinds of figures: a file's name is the `kind` of the YAML, its `draw(picture)` makes the figure."""

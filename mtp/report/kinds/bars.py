@@ -12,15 +12,16 @@ from matplotlib.figure import Figure as Drawing
 
 from mtp.experiment import Point
 from mtp.report import style
-from mtp.report.picture import Picture, n_name
+from mtp.report.picture import Picture
 from mtp.report.results import MEASURED
+from mtp.report.words import value_title
 
 CLOSE = 0.35
 """Values that differ by less than this share of the highest are drawn on a cut axis."""
 
 
 def _frame(axes: Axes, xs: Sequence[Any], axis: str) -> None:
-    axes.set_xticks(range(len(xs)), [n_name(axis, x) for x in xs])
+    axes.set_xticks(range(len(xs)), [value_title(axis, x) for x in xs])
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.6, len(xs) - 0.4)
     axes.grid(axis="y")
@@ -28,7 +29,9 @@ def _frame(axes: Axes, xs: Sequence[Any], axis: str) -> None:
 
 
 def _value(axes: Axes, x: float, y: float, text: str) -> None:
-    axes.annotate(text, (x, y), xytext=(0, 3), textcoords="offset points", ha="center", va="bottom", fontsize=8.8)
+    axes.annotate(
+        text, (x, y), xytext=(0, 3), textcoords="offset points", ha="center", va="bottom", fontsize=8.8
+    )
 
 
 def _extent(picture: Picture, points: Sequence[Point], key: str) -> tuple[float, float]:
@@ -43,21 +46,34 @@ def _extent(picture: Picture, points: Sequence[Point], key: str) -> tuple[float,
     return min(ends), max(ends)
 
 
-def _ours(axes: Axes, picture: Picture, points: Sequence[Point], key: str, xs: Sequence[Any], cut: bool) -> None:
+def _ours(
+    axes: Axes, picture: Picture, points: Sequence[Point], key: str, xs: Sequence[Any], cut: bool
+) -> None:
     axis, metric = picture.need("x"), picture.metric(key)
     looks = style.looks(axis, picture.values(axis, "x"))
     for point in points:
         at, look = xs.index(point.axes[axis]), looks[point.axes[axis]]
         measured = picture.measured(point, key)
         if measured.status != MEASURED:
-            axes.text(at, 0.04, measured.status.removesuffix(" at this scale"), transform=axes.get_xaxis_transform(),
-                      rotation=90, ha="center", va="bottom", fontsize=8.5, color=style.QUIET)  # fmt: skip
+            axes.text(
+                at,
+                0.04,
+                measured.status.removesuffix(" at this scale"),
+                transform=axes.get_xaxis_transform(),
+                rotation=90,
+                ha="center",
+                va="bottom",
+                fontsize=8.5,
+                color=style.QUIET,
+            )
             continue
         interval, seeds = measured.interval, [s.value for s in measured.samples]
         if cut:
             axes.plot(at, interval.mean, marker=look.marker, ms=8, color=look.color)
         else:
-            axes.bar(at, interval.mean, width=0.7, color=look.color, hatch=look.hatch, edgecolor="white", lw=0.5)
+            axes.bar(
+                at, interval.mean, width=0.7, color=look.color, hatch=look.hatch, edgecolor="white", lw=0.5
+            )
         color = look.color if cut else style.INK
         if interval.low is not None and interval.high is not None:
             ends = [[interval.mean - interval.low], [interval.high - interval.mean]]
@@ -80,7 +96,9 @@ def _paper(axes: Axes, picture: Picture, points: Sequence[Point], key: str, xs: 
         _value(axes, at, value, f"{value:.{metric.digits}f}")
 
 
-def _row(line: Sequence[Axes], picture: Picture, panels: dict[Any, list[Point]], key: str, ours: bool) -> bool:
+def _row(
+    line: Sequence[Axes], picture: Picture, panels: dict[Any, list[Point]], key: str, ours: bool
+) -> bool:
     """One metric over all panels, on one vertical axis; returns whether that axis is cut."""
     axis = picture.need("x")
     if ours:
@@ -122,11 +140,11 @@ def draw(picture: Picture) -> Drawing:
     kept = {
         name: points
         for name, points in panels.items()
-        if any(p.runs for p in points) or any(picture.published(p, k) is not None for k, ours in rows if not ours for p in points)
+        if any(p.runs for p in points)
+        or any(picture.published(p, k) is not None for k, ours in rows if not ours for p in points)
     }
     widths = [len({str(p.axes[axis]) for p in points}) + 0.8 for points in kept.values()]
-    figure, axes = style.grid(len(rows), len(kept), max(8.4, 0.78 * sum(widths)) / len(kept), 2.5)
-    axes[0][0].get_gridspec().set_width_ratios(widths)
+    figure, axes = style.grid(len(rows), len(kept), max(8.4, 0.78 * sum(widths)) / len(kept), 2.5, widths)
     cuts = [_row(line, picture, kept, key, ours) for line, (key, ours) in zip(axes, rows, strict=True)]
     style.heading(figure, picture.title)
     seeds = f"Mean over {picture.seeds()} seeds (small dots) and its 95 % interval."

@@ -1,7 +1,7 @@
 """What `against` changes relative to `baseline`, per value of `x`: ours paired by seed, and the paper's.
 
-The YAML needs `x`, `baseline`, `against` and `metrics`; `published` may name a CSV with the paper's differences
-and their intervals.
+The YAML needs `x`, `baseline`, `against` and `metrics`; `published` may name a CSV with the paper's
+differences and their intervals.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,9 @@ from matplotlib.figure import Figure as Drawing
 from mtp.experiment import Point
 from mtp.report import published, style
 from mtp.report.claims import differences, paired
-from mtp.report.picture import Picture, n_name
+from mtp.report.picture import Picture
 from mtp.report.results import MEASURED, Interval, t_interval
+from mtp.report.words import value_title
 
 BETTER, WORSE = style.COLORS[0], style.COLORS[3]
 
@@ -54,7 +55,15 @@ def _panel(axes: Axes, picture: Picture, key: str, bars: Sequence[Bar], filled: 
         good = interval.mean * sign >= 0
         color = BETTER if good else WORSE
         if filled:
-            axes.bar(at, interval.mean, width=0.66, color=color, edgecolor="white", lw=0.5, hatch="" if good else "//")
+            axes.bar(
+                at,
+                interval.mean,
+                width=0.66,
+                color=color,
+                edgecolor="white",
+                lw=0.5,
+                hatch="" if good else "//",
+            )
         else:
             axes.bar(at, interval.mean, width=0.66, color="white", edgecolor=color, lw=1.6, hatch="")
         ends = [interval.mean]
@@ -64,12 +73,20 @@ def _panel(axes: Axes, picture: Picture, key: str, bars: Sequence[Bar], filled: 
             ends += [interval.low, interval.high]
         up = interval.mean >= 0
         axes.annotate(
-            f"{interval.mean:+.{metric.digits}f}".replace("-", "\N{MINUS SIGN}"), (at, max(ends) if up else min(ends)),
-            xytext=(0, 3 if up else -3), textcoords="offset points", ha="center", va="bottom" if up else "top", fontsize=8.8,
-        )  # fmt: skip
+            f"{interval.mean:+.{metric.digits}f}".replace("-", "\N{MINUS SIGN}"),
+            (at, max(ends) if up else min(ends)),
+            xytext=(0, 3 if up else -3),
+            textcoords="offset points",
+            ha="center",
+            va="bottom" if up else "top",
+            fontsize=8.8,
+        )
     axes.axhline(0, color=style.INK, lw=0.9)
     axes.margins(y=0.16)
-    names = [n_name(axis, x) + (f"\n{base:.{metric.digits}f}" if base is not None else "") for x, _, base in bars]
+    names = [
+        value_title(axis, x) + (f"\n{base:.{metric.digits}f}" if base is not None else "")
+        for x, _, base in bars
+    ]
     axes.set_xticks(range(len(bars)), names)
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.6, len(bars) - 0.4)
@@ -81,7 +98,9 @@ def _panel(axes: Axes, picture: Picture, key: str, bars: Sequence[Bar], filled: 
 
 
 def _names(where: dict[str, Any]) -> str:
-    return ", ".join(n_name(axis, value) if axis == "n_future" else f"{axis} {value}" for axis, value in where.items())
+    return ", ".join(
+        value_title(axis, value) if axis == "n_future" else f"{axis} {value}" for axis, value in where.items()
+    )
 
 
 def draw(picture: Picture) -> Drawing:
@@ -104,9 +123,11 @@ def draw(picture: Picture) -> Drawing:
         for ax in line[len(row) :]:
             ax.remove()
     style.heading(figure, picture.title)
-    source = picture.figure.published
-    told = [f"{_names(picture.figure.against)} minus {_names(picture.figure.baseline)}; below each {axis}: the value of"
-            f" {_names(picture.figure.baseline)}. Blue: better; orange: worse."]  # fmt: skip
+    source, base = picture.figure.published, _names(picture.figure.baseline)
+    told = [
+        f"{_names(picture.figure.against)} minus {base}; below each {axis}: the value of {base}."
+        " Blue: better; orange: worse."
+    ]
     if ours:
         told.append(f"Ours: 95 % intervals of differences paired by seed, {picture.seeds()} seeds.")
     if theirs and source and source.low:

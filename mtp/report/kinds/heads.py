@@ -11,8 +11,9 @@ from matplotlib.ticker import MaxNLocator
 
 from mtp.experiment import Point
 from mtp.report import style
-from mtp.report.picture import Picture, n_name
+from mtp.report.picture import Picture
 from mtp.report.results import MEASURED, Interval
+from mtp.report.words import value_title
 
 
 def by_head(picture: Picture, point: Point, key: str) -> list[tuple[int, Interval]]:
@@ -36,12 +37,14 @@ def _panel(axes: Axes, picture: Picture, points: Sequence[Point], key: str) -> N
         for x, interval in data:
             if interval.low is not None and interval.high is not None:
                 axes.plot([x, x], [interval.low, interval.high], color=look.color, lw=1.1)
-        ends.append((xs[-1], ys[-1], n_name(hue, point.axes[hue]), look.color))
+        ends.append((xs[-1], ys[-1], value_title(hue, point.axes[hue]), look.color))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.set_xlim(0.7, axes.get_xlim()[1])
     axes.grid(axis="y")
     for x, y, text, color in ends:
-        axes.annotate(text, (x, y), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9, color=color)
+        axes.annotate(
+            text, (x, y), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9, color=color
+        )
 
 
 def draw(picture: Picture) -> Drawing:
@@ -50,8 +53,14 @@ def draw(picture: Picture) -> Drawing:
     missing = [*picture.not_run(), *picture.without(picture.figure.metrics)]
     if not keys:
         return style.sentence(picture.title, " ".join(missing) or f"Not run at the {picture.scale} scale.")
-    panels = {name: points for name, points in picture.split().items() if any(by_head(picture, p, keys[0]) for p in points)}
-    figure, axes = style.grid(len(keys), len(panels), max(3.6, 9.0 / len(panels) if len(panels) > 1 else 6.5), 2.7)
+    panels = {
+        name: points
+        for name, points in picture.split().items()
+        if any(by_head(picture, p, keys[0]) for p in points)
+    }
+    figure, axes = style.grid(
+        len(keys), len(panels), max(3.6, 9.0 / len(panels) if len(panels) > 1 else 6.5), 2.7
+    )
     for line, key in zip(axes, keys, strict=True):
         for ax, (name, points) in zip(line, panels.items(), strict=True):
             _panel(ax, picture, points, key)

@@ -16,7 +16,8 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from mtp.experiment import Point
 from mtp.report import style
-from mtp.report.picture import Picture, n_name
+from mtp.report.picture import Picture
+from mtp.report.words import amount, value_title
 
 COMPRESSORS = ("gzip -9", "xz -9")
 
@@ -30,15 +31,19 @@ def curve(picture: Picture, point: Point, head: int) -> pd.DataFrame:
         if column not in frame:
             raise picture.error("metrics", f"{config.name()}/validation.csv has no column {column}")
         parts.append(frame[["step", "bytes", column]])
-    both = pd.concat(parts).groupby("step", as_index=False).agg(
-        bytes=("bytes", "mean"), mean=(column, "mean"), low=(column, "min"), high=(column, "max")
+    both = (
+        pd.concat(parts)
+        .groupby("step", as_index=False)
+        .agg(bytes=("bytes", "mean"), mean=(column, "mean"), low=(column, "min"), high=(column, "max"))
     )
     return both[both["bytes"] > 0]
 
 
 def five_gram(baselines: dict[str, Any], x: np.ndarray) -> np.ndarray:
     """The 5-gram model at these training bytes, read off between the measured sizes (nan beyond them)."""
-    measured = sorted((float(p["train_bytes"]), float(p["bits_per_byte"])) for p in baselines.get("5-gram", []))
+    measured = sorted(
+        (float(p["train_bytes"]), float(p["bits_per_byte"])) for p in baselines.get("5-gram", [])
+    )
     if not measured:
         return np.full_like(x, np.nan)
     sizes, bits = np.array(measured).T
@@ -61,11 +66,15 @@ def _references(picture: Picture, points: Sequence[Point]) -> dict[str, Any]:
     """The baselines of the one corpus of a panel."""
     corpora = list(dict.fromkeys(run.corpus for point in points for run in point.runs))
     if len(corpora) > 1:
-        raise picture.error("panels", f"a panel mixes corpora ({', '.join(corpora)}); make the corpus the axis of the panels")
+        raise picture.error(
+            "panels", f"a panel mixes corpora ({', '.join(corpora)}); make the corpus the axis of the panels"
+        )
     return picture.results.baselines(corpora[0])
 
 
-def _panel(axes: Axes, picture: Picture, curves: Curves, known: dict[str, Any], looks: dict[Any, style.Look]) -> None:
+def _panel(
+    axes: Axes, picture: Picture, curves: Curves, known: dict[str, Any], looks: dict[Any, style.Look]
+) -> None:
     """Draw one panel whose vertical limits are set."""
     hue = picture.figure.hue
     x = np.geomspace(min(c["bytes"].min() for _, c in curves), max(c["bytes"].max() for _, c in curves), 60)
@@ -73,9 +82,25 @@ def _panel(axes: Axes, picture: Picture, curves: Curves, known: dict[str, Any], 
     for point, data in curves:
         value = point.axes.get(hue) if hue else None
         look = looks[value]
-        axes.plot(data["bytes"], data["mean"], color=look.color, ls=look.dash, marker=look.marker, ms=4, mec="white", mew=0.5)
+        axes.plot(
+            data["bytes"],
+            data["mean"],
+            color=look.color,
+            ls=look.dash,
+            marker=look.marker,
+            ms=4,
+            mec="white",
+            mew=0.5,
+        )
         axes.fill_between(data["bytes"], data["low"], data["high"], color=look.color, alpha=0.18, lw=0)
-        ends.append((data["bytes"].iloc[-1], data["mean"].iloc[-1], n_name(hue, value) if hue else "ours", look.color))
+        ends.append(
+            (
+                data["bytes"].iloc[-1],
+                data["mean"].iloc[-1],
+                value_title(hue, value) if hue else "ours",
+                look.color,
+            )
+        )
     grams = five_gram(known, x)
     if np.isfinite(grams).any():
         axes.plot(x, grams, color=style.QUIET, lw=1.2, ls=(0, (1, 1.5)), zorder=0)
@@ -89,11 +114,19 @@ def _panel(axes: Axes, picture: Picture, curves: Curves, known: dict[str, Any], 
     compressors = sorted(((known[name], name) for name in COMPRESSORS if name in known), reverse=True)
     for i, (bits, name) in enumerate(compressors):
         axes.axhline(bits, color=style.QUIET, lw=0.9, zorder=0)
-        axes.annotate(name, (0, bits), xycoords=("axes fraction", "data"), xytext=(4, 2 if i == 0 else -2),
-                      textcoords="offset points", va="bottom" if i == 0 else "top", fontsize=9, color=style.QUIET)  # fmt: skip
+        axes.annotate(
+            name,
+            (0, bits),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 2 if i == 0 else -2),
+            textcoords="offset points",
+            va="bottom" if i == 0 else "top",
+            fontsize=9,
+            color=style.QUIET,
+        )
     ticks = [m * 10.0**e for e in range(2, 15) for m in (1, 2, 5) if visible * 0.8 <= m * 10.0**e <= x[-1]]
     axes.set_xticks(ticks if len(ticks) < 7 else [t for t in ticks if f"{t:e}"[0] == "1"])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: style.amount(v)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: amount(v)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("training bytes")
     axes.grid(axis="y")
@@ -123,5 +156,7 @@ def draw(picture: Picture) -> Drawing:
         ax.set_title(str(name))
     style.y_title(axes[0][0], metric.title, 40)
     style.heading(figure, picture.title)
-    style.note(figure, [f"Mean and range over {picture.seeds()} seeds; 5-gram: trained on the same bytes.", *missing])
+    style.note(
+        figure, [f"Mean and range over {picture.seeds()} seeds; 5-gram: trained on the same bytes.", *missing]
+    )
     return figure

@@ -14,8 +14,9 @@ from matplotlib.ticker import NullFormatter, NullLocator
 
 from mtp.experiment import Point
 from mtp.report import style
-from mtp.report.picture import Picture, n_name
+from mtp.report.picture import Picture
 from mtp.report.results import MEASURED, Interval
+from mtp.report.words import amount, value_title
 
 
 def nominal(rung: Any, place: int) -> float:
@@ -37,7 +38,11 @@ def _lines(
     ends: list[tuple[float, float, str, str]] = []
     for i_hue, (value, look) in enumerate(looks.items()):
         # Intervals of neighbours would hide each other: lines stand 2 % apart.
-        drawn = [(place(p), i, p) for p in picture.points if p.axes.get(hue) == value and (i := number(p)) is not None]
+        drawn = [
+            (place(p), i, p)
+            for p in picture.points
+            if p.axes.get(hue) == value and (i := number(p)) is not None
+        ]
         aside = 1.02 ** (i_hue - (len(looks) - 1) / 2) if any(i.low is not None for _, i, _ in drawn) else 1.0
         drawn.sort(key=lambda d: d[0])
         if not drawn:
@@ -48,17 +53,18 @@ def _lines(
             ticks[x] = tick(point)
             if interval.low is not None and interval.high is not None:
                 axes.plot([x * aside] * 2, [interval.low, interval.high], color=look.color, lw=1.1)
-        ends.append((xs[-1], ys[-1], n_name(hue, value), look.color))
+        ends.append((xs[-1], ys[-1], value_title(hue, value), look.color))
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xticks(list(ticks), list(ticks.values()))
-    low, high = axes.get_xlim()
+    low, _ = axes.get_xlim()
     axes.set_xlim(low, max(ticks) * 1.06)
     axes.grid(axis="y")
-    axes.get_figure().draw_without_rendering()
     style.label_ends(axes, ends)
-    axes.set_xlabel(f"{axis} of the paper" if tick(picture.points[0]).count("\n") == 0 else "non-embedding parameters")
+    axes.set_xlabel(
+        f"{axis} of the paper" if tick(picture.points[0]).count("\n") == 0 else "non-embedding parameters"
+    )
 
 
 def _ours(picture: Picture, key: str) -> Callable[[Point], Interval | None]:
@@ -90,15 +96,27 @@ def draw(picture: Picture) -> Drawing:
     for ax, (key, is_ours) in zip(axes[0], panels, strict=True):
         if is_ours:
             _lines(
-                ax, picture, _ours(picture, key),
+                ax,
+                picture,
+                _ours(picture, key),
                 lambda p: float(p.runs[0].non_embedding_parameters),
-                lambda p: f"{p.axes[axis]} rung\n{style.amount(p.runs[0].non_embedding_parameters)}" if p.runs else "\n",
-            )  # fmt: skip
+                lambda p: (
+                    f"{p.axes[axis]} rung\n{amount(p.runs[0].non_embedding_parameters)}" if p.runs else "\n"
+                ),
+            )
         else:
-            _lines(ax, picture, _paper(picture, key), lambda p: nominal(p.axes[axis], rungs.index(p.axes[axis])),
-                   lambda p: str(p.axes[axis]))  # fmt: skip
+            _lines(
+                ax,
+                picture,
+                _paper(picture, key),
+                lambda p: nominal(p.axes[axis], rungs.index(p.axes[axis])),
+                lambda p: str(p.axes[axis]),
+            )
         ax.set_title(f"ours, {picture.scale} scale" if is_ours else "published (paper scale)")
         style.y_title(ax, picture.metric(key).title, 30)
     style.heading(figure, picture.title)
-    style.note(figure, [*([f"Ours: mean over {picture.seeds()} seeds, bars: 95 % interval."] if ours else []), *missing])
+    style.note(
+        figure,
+        [*([f"Ours: mean over {picture.seeds()} seeds, bars: 95 % interval."] if ours else []), *missing],
+    )
     return figure

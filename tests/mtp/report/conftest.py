@@ -1,4 +1,4 @@
-"""A results folder with made-up numbers, from the real experiments. Such numbers only ever live in tmp folders."""
+"""A results folder with made-up numbers, from the real experiments; they only ever live in tmp folders."""
 
 import json
 import math
@@ -22,11 +22,17 @@ PROVENANCE = {
 
 
 def final_bits(config: RunConfig, head: int, rng: np.random.Generator) -> float:
-    """Bits per byte that look like a small model's: better with size, worse with n and with the distance."""
+    """Bits per byte like a small model's: better with size, worse with n and with distance."""
     size = config.non_embedding_parameters
     unit = 1.0 if config.vocabulary == "bytes" else 0.55
     far = unit * (head - 1) ** 0.7
-    return 2.6 - 0.16 * math.log(size / 2e5) + 0.03 * math.log2(config.n_future) + 0.45 * far + rng.normal(0, 0.012)
+    return (
+        2.6
+        - 0.16 * math.log(size / 2e5)
+        + 0.03 * math.log2(config.n_future)
+        + 0.45 * far
+        + rng.normal(0, 0.012)
+    )
 
 
 def run_files(config: RunConfig, evals: Mapping[str, Any], pass_rate: float) -> dict[str, str]:
@@ -45,11 +51,10 @@ def run_files(config: RunConfig, evals: Mapping[str, Any], pass_rate: float) -> 
     metrics = [f"step,tokens,bytes,{losses},bits_per_byte,lr,grad_norm,tokens_per_second,peak_memory_mb"]
     for step in (1, config.steps):
         loss = ",".join(f"{b * 2:.6g}" for b in bits)
-        metrics.append(
-            f"{step},{step * tokens_per_step},{int(step * bytes_per_step)},{loss},{bits[0]:.6g},0.001,0.5,9000,300"
-        )
+        done = f"{step},{step * tokens_per_step},{int(step * bytes_per_step)}"
+        metrics.append(f"{done},{loss},{bits[0]:.6g},0.001,0.5,9000,300")
     files = {
-        "config.json": json.dumps({**config.to_dict(), "provenance": PROVENANCE}),
+        "config.json": json.dumps({"config": config.to_dict(), "provenance": PROVENANCE}),
         "validation.csv": "\n".join(rows) + "\n",
         "metrics.csv": "\n".join(metrics) + "\n",
     }
@@ -64,15 +69,30 @@ def run_files(config: RunConfig, evals: Mapping[str, Any], pass_rate: float) -> 
         elif name == "humaneval":
             for k in settings["ks"]:
                 for temperature in (*map(str, settings["temperatures"]), "oracle"):
-                    solved = pass_rate * k**0.6 * (1 + 0.1 * math.log2(config.n_future)) * rng.uniform(0.8, 1.2)
+                    solved = (
+                        pass_rate * k**0.6 * (1 + 0.1 * math.log2(config.n_future)) * rng.uniform(0.8, 1.2)
+                    )
                     told = {"benchmark": "HumanEval", "k": k, "temperature": temperature}
-                    numbers.append({"metric": "pass@k", **told, "value": solved, "problems": 164, "samples": 10})
-        record = {"eval": name, "version": 1, "run": config.name(), "status": "measured", "reason": "", "metrics": numbers}
-        files[f"{name}.json"] = json.dumps({**record, "settings": {}, "seconds": 1.0, "provenance": PROVENANCE})
+                    numbers.append(
+                        {"metric": "pass@k", **told, "value": solved, "problems": 164, "samples": 10}
+                    )
+        record = {
+            "eval": name,
+            "version": 1,
+            "run": config.name(),
+            "status": "measured",
+            "reason": "",
+            "metrics": numbers,
+        }
+        files[f"{name}.json"] = json.dumps(
+            {**record, "settings": {}, "seconds": 1.0, "provenance": PROVENANCE}
+        )
     return files
 
 
-def fabricate(folder: Path, scale: str, experiments: Path = EXPERIMENTS, pass_rate: float = 0.0) -> dict[str, Experiment]:
+def fabricate(
+    folder: Path, scale: str, experiments: Path = EXPERIMENTS, pass_rate: float = 0.0
+) -> dict[str, Experiment]:
     """Write `folder`/<scale>/runs and `folder`/data as if everything had run."""
     told = load_scale(scale, experiments)
     found = load_all(told, experiments)
@@ -86,7 +106,10 @@ def fabricate(folder: Path, scale: str, experiments: Path = EXPERIMENTS, pass_ra
     for corpus in told.corpora.values():
         target = folder / "data" / corpus
         target.mkdir(parents=True, exist_ok=True)
-        grams = [{"train_bytes": int(b), "bits_per_byte": 4.6 - 0.36 * math.log10(b / 1e4) * 1.5} for b in np.logspace(4.5, 7.5, 8)]
+        grams = [
+            {"train_bytes": int(b), "bits_per_byte": 4.6 - 0.36 * math.log10(b / 1e4) * 1.5}
+            for b in np.logspace(4.5, 7.5, 8)
+        ]
         (target / "baselines.json").write_text(json.dumps({"gzip -9": 2.41, "xz -9": 2.22, "5-gram": grams}))
     return found
 

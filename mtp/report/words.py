@@ -1,0 +1,21 @@
+"""How axes, values and amounts are written, in tables and figures alike. No torch here."""
+
+from typing import Any
+
+
+def amount(x: float) -> str:
+    """12300000 -> "12.3M"."""
+    for unit, name in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if x >= unit * 0.9995:
+            return f"{x / unit:.3g}{name}"
+    return f"{x:.3g}"
+
+
+def axis_title(axis: str) -> str:
+    """An axis in the paper's words."""
+    return {"n_future": "n"}.get(axis, axis.replace("_", " "))
+
+
+def value_title(axis: str | None, value: Any) -> str:
+    """A value of an axis in a figure: "n = 4", "6.7B"."""
+    return f"n = {value}" if axis == "n_future" else str(value)
