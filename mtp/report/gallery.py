@@ -98,12 +98,10 @@ def card(place: cli.Place, results: Results, experiment: Experiment, page: Path)
     """Everything that the page says about one experiment."""
     table = existing(place.tables / f"{experiment.name}.csv")
     points = points_of(experiment)
-    files = [Link("numbers (CSV)", table), Link("table as a page", existing(table.with_suffix(".html")))]
-    files.append(Link("experiment (YAML)", experiment.path))
+    files = {"numbers (CSV)": table, "table as a page": existing(table.with_suffix(".html"))}
+    files["experiment (YAML)"] = experiment.path
     if experiment.spec.published:
-        files.append(
-            Link("the paper's numbers (CSV)", experiment.path.parent / experiment.spec.published.file)
-        )
+        files["the paper's numbers (CSV)"] = experiment.path.parent / experiment.spec.published.file
     return {
         "name": experiment.name,
         "spec": experiment.spec,
