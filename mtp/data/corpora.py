@@ -4,8 +4,8 @@
     path: ~/my/texts
     pattern: "**/*.txt"
 
-Keys shared by all kinds: `holdout` (1 document in N is held out; default 100). Relative paths are relative
-to the YAML file. The canonical JSON (`Corpus.to_json`) is what travels to a job and what the manifest keeps.
+All kinds know `holdout` (1 document in N is held out; default 100); folder and hub know `code: true` (the filters
+for program text apply; they always do for wheels). Relative paths are relative to the YAML file. The canonical JSON (`Corpus.to_json`) is what travels to a job and what the manifest keeps.
 """
 
 import dataclasses
@@ -38,15 +38,12 @@ class Corpus:
     name: str
     holdout: int = 100
     """One document in `holdout` is held out."""
+    code: bool = False
+    """Whether the filters for program text apply."""
 
     def __post_init__(self) -> None:
         if self.holdout < 2:
             raise UserError(f"holdout: must be at least 2 (1 document in N is held out), got {self.holdout}")
-
-    @property
-    def code(self) -> bool:
-        """Whether the filters for program text apply."""
-        raise NotImplementedError
 
     def to_json(self) -> str:
         """Sorted JSON of everything that decides what the corpus holds."""
@@ -71,7 +68,7 @@ class Wheels(Corpus):
     """The .py files of universal wheels named by a lock file."""
 
     kind: ClassVar[str] = "wheels"
-    derived: ClassVar[tuple[str, ...]] = ("name", "lock_sha256")
+    derived: ClassVar[tuple[str, ...]] = ("name", "lock_sha256", "code")
 
     lock: str
     """Path of the lock file."""
@@ -79,10 +76,7 @@ class Wheels(Corpus):
     cap_mb: dict[str, float] = dataclasses.field(default_factory=dict)
     """Package -> at most so many MB (10^6 bytes) of it."""
     keep_tests: bool = False
-
-    @property
-    def code(self) -> bool:
-        return True
+    code: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,7 +87,6 @@ class Folder(Corpus):
 
     path: str
     pattern: str = "**/*.txt"
-    code: bool = False  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -117,7 +110,6 @@ class Hub(Corpus):
     megabytes: float = 100.0
     """Stop after so many MB (10^6 bytes) of text."""
     data_files: tuple[str, ...] = ()
-    code: bool = False  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -155,9 +147,6 @@ def load_corpus(name: str, folder: Path = CORPORA) -> Corpus:
         raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected keys such as kind and lock; the file holds none")
-    for key in Corpus.derived:
-        if key in values:
-            raise UserError(f"{path}: {key}: not a key of a corpus; its name is the name of the file")
     try:
         _check_keys(values, derived=False)
         values = {**values, "name": name}
