@@ -5,7 +5,8 @@
     pattern: "**/*.txt"
 
 All kinds know `holdout` (1 document in N is held out; default 100); folder and hub know `code: true` (the filters
-for program text apply; they always do for wheels). Relative paths are relative to the YAML file. The canonical JSON (`Corpus.to_json`) is what travels to a job and what the manifest keeps.
+for program text apply; they always do for wheels). Relative paths are relative to the YAML file. The canonical JSON
+(`Corpus.to_json`) is what travels to a job and what the manifest keeps.
 """
 
 import dataclasses
