@@ -109,21 +109,22 @@ class Picture:
             if match:
                 trivial.setdefault((arm, match[1]), []).append(match[2])
             else:
-                others.setdefault(point.skipped, []).append(arm or "all of it")
+                others.setdefault(point.skipped, []).append(arm)
         told = []
         for (arm, axis), values in trivial.items():
             prefix = f"{arm} with " if arm else ""
             name = "n =" if axis == "n_future" else axis
             told.append(f"{prefix}{name} {', '.join(dict.fromkeys(values))}")
-        told += [f"{'; '.join(dict.fromkeys(arms))} ({reason})" for reason, arms in others.items()]
+        for reason, arms in others.items():
+            named = "; ".join(dict.fromkeys(arms))
+            told.append(f"{named} ({reason})" if named else reason)
         return [f"Not run at the {self.scale} scale: {'; '.join(told)}."] if told else []
 
     def without(self, keys: Iterable[str]) -> list[str]:
-        """Sentences about metrics of which we have no number."""
+        """Sentences about metrics of which we have no number although there are runs."""
         told = []
         for key in keys:
-            if not self.has_ours(key):
-                first = next((m for p in self.points if p.runs for m in [self.measured(p, key)]), None)
-                why = f"{first.status}: {first.reason}" if first and first.reason else "not run at this scale"
-                told.append(f"{self.metric(key).title}: {why}.")
+            ran = [self.measured(p, key) for p in self.points if p.runs]
+            if ran and all(m.status != MEASURED for m in ran):
+                told.append(f"{self.metric(key).title}: {ran[0].reason or ran[0].status}.")
         return told

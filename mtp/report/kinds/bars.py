@@ -106,20 +106,29 @@ def _row(
     else:
         low, high = 0.0, max(v for p in picture.points if (v := picture.published(p, key)) is not None)
     cut = ours and low > 0 and high - low < CLOSE * high
-    room = 0.3 * (high - low) if cut else 0.0
+    room = 0.3 * (high - low) or 0.05 * high
+    first: Axes | None = None
     for ax, (name, points) in zip(line, panels.items(), strict=True):
         xs = list(dict.fromkeys(p.axes[axis] for p in points))
+        source = f"ours, {picture.scale} scale" if ours else "published (paper scale)"
+        ax.set_title(f"{name}\n{source}" if name else source)
+        if ours and not any(picture.measured(p, key).status == MEASURED for p in points):
+            ax.set_axis_off()
+            ax.text(
+                0, 0.5, picture.measured(points[0], key).status, transform=ax.transAxes, color=style.QUIET
+            )
+            continue
         if ours:
             _ours(ax, picture, points, key, xs, cut)
         else:
             _paper(ax, picture, points, key, xs)
         _frame(ax, xs, axis)
-        source = f"ours, {picture.scale} scale" if ours else "published (paper scale)"
-        ax.set_title(f"{name}: {source}" if name else source)
         # Room for the value above the highest; a metric that is 0 everywhere still has an axis.
         ax.set_ylim(low - room if cut else 0, high + room if cut else (high * 1.17 or 1))
-        ax.yaxis.set_tick_params(labelleft=ax is line[0])
-    style.y_title(line[0], picture.metric(key).title)
+        ax.yaxis.set_tick_params(labelleft=first is None)
+        if first is None:
+            first = ax
+            style.y_title(ax, picture.metric(key).title)
     return cut
 
 
@@ -143,8 +152,9 @@ def draw(picture: Picture) -> Drawing:
         if any(p.runs for p in points)
         or any(picture.published(p, k) is not None for k, ours in rows if not ours for p in points)
     }
-    widths = [len({str(p.axes[axis]) for p in points}) + 0.8 for points in kept.values()]
-    figure, axes = style.grid(len(rows), len(kept), max(8.4, 0.78 * sum(widths)) / len(kept), 2.5, widths)
+    # At least as wide as "published (paper scale)" in the title.
+    widths = [max(3.4, len({str(p.axes[axis]) for p in points}) + 0.8) for points in kept.values()]
+    figure, axes = style.grid(len(rows), len(kept), max(6.0, 0.74 * sum(widths)) / len(kept), 2.6, widths)
     cuts = [_row(line, picture, kept, key, ours) for line, (key, ours) in zip(axes, rows, strict=True)]
     style.heading(figure, picture.title)
     seeds = f"Mean over {picture.seeds()} seeds (small dots) and its 95 % interval."
