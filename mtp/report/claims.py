@@ -62,13 +62,10 @@ def paired(
     if len(left) == 1 and len(right) == 1:
         return [(left[0], right[0])]
     rest = [axis for axis in experiment.axes if axis not in these and axis not in than]
-    pairs = [
-        (a, b) for a in left for b in right if all(same(a.axes.get(x, ""), b.axes.get(x, "")) for x in rest)
-    ]
-    if not pairs or len(pairs) > max(len(left), len(right)):
-        raise UserError(
-            f"{experiment.path}: {keys[0]}: name more axes, so that each point has one to compare"
-        )
+    pairs = [(a, b) for a in left for b in right if all(same(a.axes.get(x, ""), b.axes.get(x, "")) for x in rest)]
+    once = all(len({id(p) for p in side}) == len(pairs) for side in zip(*pairs, strict=True))
+    if not pairs or not once:
+        raise UserError(f"{experiment.path}: {keys[0]}: name more axes, so that each point has one to compare")
     return pairs
 
 
@@ -100,13 +97,11 @@ def judge(experiment: Experiment, results: Results, index: int) -> dict[str, str
     pairs = paired(experiment, claim.these, claim.than, (f"claims.{index}.these", f"claims.{index}.than"))
     sign = 1.0 if metric.better == "higher" else -1.0
     told = [
-        (published.value(experiment, a, claim.metric), published.value(experiment, b, claim.metric))
-        for a, b in pairs
+        (published.value(experiment, a, claim.metric), published.value(experiment, b, claim.metric)) for a, b in pairs
     ]
     theirs = [sign * (a - b) for a, b in told if a is not None and b is not None]
     measured = [
-        (results.measure(experiment, a, claim.metric), results.measure(experiment, b, claim.metric))
-        for a, b in pairs
+        (results.measure(experiment, a, claim.metric), results.measure(experiment, b, claim.metric)) for a, b in pairs
     ]
     both = [(a, b) for a, b in measured if a.status == b.status == MEASURED]
     row = {
@@ -142,9 +137,7 @@ def judge(experiment: Experiment, results: Results, index: int) -> dict[str, str
     interval = t_interval([sign * v for v in values])
     row["verdict"], row["reason"] = verdict(interval)
     if len(both) < len(pairs):
-        row["reason"] = "; ".join(
-            filter(None, (row["reason"], f"over {len(both)} of {len(pairs)} pairs of points"))
-        )
+        row["reason"] = "; ".join(filter(None, (row["reason"], f"over {len(both)} of {len(pairs)} pairs of points")))
     row |= {
         "measured_effect": number(interval.mean),
         "ci_low": number(interval.low),
@@ -187,9 +180,7 @@ def in_paper_order(experiments: Mapping[str, Experiment]) -> list[Experiment]:
         named = re.search(r"(?:Sections?|Appendix|Appendices)\s+([\dA-Z][\d.]*)", experiment.spec.section)
         parts = named.group(1).strip(".").split(".") if named else ["Z"]
         section = tuple(int(p) if p.isdigit() else 100 + ord(p[0]) for p in parts)
-        label = tuple(
-            (int(n), "") if n else (0, t) for n, t in re.findall(r"(\d+)|(\D+)", experiment.spec.label)
-        )
+        label = tuple((int(n), "") if n else (0, t) for n, t in re.findall(r"(\d+)|(\D+)", experiment.spec.label))
         return experiment.path.parent.name != "paper", section, label, experiment.name
 
     return sorted(experiments.values(), key=place)

@@ -57,9 +57,7 @@ def run(
     if "experiment" in wants:
         parser.add_argument("experiment", help="name of a YAML in experiments/paper or experiments/ablations")
     if "figure" in wants:
-        parser.add_argument(
-            "--figure", default="", help="name of one figure (default: all of the experiment)"
-        )
+        parser.add_argument("--figure", default="", help="name of one figure (default: all of the experiment)")
     parser.add_argument("--scale", default="cpu", help="file name in experiments/scales (default: cpu)")
     parser.add_argument("--results", type=Path, default=Path("results"), help="default: results")
     parser.add_argument("--figures", type=Path, default=Path("figures"), help="default: figures")

@@ -19,9 +19,7 @@ from mtp.report.results import Results
 
 def kinds() -> tuple[str, ...]:
     """Names of the kinds of figures: the file names in `mtp/report/kinds/`."""
-    return tuple(
-        sorted(p.stem for p in (Path(__file__).parent / "kinds").glob("*.py") if not p.stem.startswith("_"))
-    )
+    return tuple(sorted(p.stem for p in (Path(__file__).parent / "kinds").glob("*.py") if not p.stem.startswith("_")))
 
 
 def draw(experiment: Experiment, results: Results, folder: Path, only: str = "") -> None:

@@ -130,12 +130,8 @@ def origin(results: Results, runs: Sequence[str]) -> dict[str, str]:
     dates = sorted({str(p["date"]) for p in known})
     devices = {str(p.get("device", "cpu")) for p in known} - {"cpu"}
     return {
-        "machine": _each(
-            [f"{m['cpu']}, {m['cores']} cores, {m['system']}" for m in machines] + sorted(devices)
-        ),
-        "versions": _each(
-            f"{k} {v}" for p in known for k, v in p["versions"].items() if v != "not installed"
-        ),
+        "machine": _each([f"{m['cpu']}, {m['cores']} cores, {m['system']}" for m in machines] + sorted(devices)),
+        "versions": _each(f"{k} {v}" for p in known for k, v in p["versions"].items() if v != "not installed"),
         "commit": _each(str(p["commit"]) for p in known),
         "date": " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else "",
     }

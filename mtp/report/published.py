@@ -18,9 +18,7 @@ def _rows(path: Path) -> tuple[dict[str, str], ...]:
         return tuple(csv.DictReader(file))
 
 
-def _row(
-    experiment: Experiment, source: Published, where: Mapping[str, Any], key: str
-) -> dict[str, str] | None:
+def _row(experiment: Experiment, source: Published, where: Mapping[str, Any], key: str) -> dict[str, str] | None:
     """The one row that carries these values; None where the paper has none.
 
     Raises:
@@ -50,9 +48,7 @@ def _number(experiment: Experiment, source: Published, row: Mapping[str, str], c
     try:
         return float(row[column])
     except ValueError:
-        raise UserError(
-            f"{experiment.path}: {source.file}: {column}: {row[column]!r} is not a number"
-        ) from None
+        raise UserError(f"{experiment.path}: {source.file}: {column}: {row[column]!r} is not a number") from None
 
 
 def value(experiment: Experiment, point: Point, key: str) -> float | None:

@@ -115,9 +115,7 @@ def points_of(experiment: Experiment) -> tuple[Point, ...]:
         row = tuple(str(point.axes.get(axis, "")) for axis in experiment.axes)
         if row in rows:
             apart = [a for a in known_axes if point.axes.get(a) != rows[row].axes.get(a)]
-            raise UserError(
-                f"{experiment.path}: rows: two grid points share the row {row}; add {' or '.join(apart)}"
-            )
+            raise UserError(f"{experiment.path}: rows: two grid points share the row {row}; add {' or '.join(apart)}")
         rows[row] = point
     return tuple(rows.values())
 
@@ -188,9 +186,7 @@ class Results:
                 self._ambiguous(experiment, key, where, found)
             for name, entry in found:
                 if entry.get("value") is None:
-                    unavailable.append(
-                        entry.get("reason") or self.record(run, f"{name}.json").get("reason", "")
-                    )
+                    unavailable.append(entry.get("reason") or self.record(run, f"{name}.json").get("reason", ""))
                 else:
                     ends = [None if entry.get(k) is None else float(entry[k]) for k in ("ci_low", "ci_high")]
                     samples.append(Sample(config.seed, run, float(entry["value"]), ends[0], ends[1]))
@@ -204,17 +200,13 @@ class Results:
             return Measured(UNAVAILABLE, unavailable[0])
         left_out = [e for e in experiment.spec.evals if e not in experiment.evals and _reports(e, metric)]
         if left_out:
-            return Measured(
-                NOT_RUN, f"the evaluation {' or '.join(left_out)} is not run at the {self.scale} scale"
-            )
+            return Measured(NOT_RUN, f"the evaluation {' or '.join(left_out)} is not run at the {self.scale} scale")
         return Measured(NOT_EVALUATED, self._why_not(experiment, point.runs[0].name(), metric.metric, where))
 
     def _why_not(self, experiment: Experiment, run: str, name: str, where: Mapping[str, Any]) -> str:
         """The label to blame, if an evaluation reports the metric with other values of it."""
         for evaluation in experiment.evals:
-            entries = [
-                e for e in self.record(run, f"{evaluation}.json").get("metrics", []) if e["metric"] == name
-            ]
+            entries = [e for e in self.record(run, f"{evaluation}.json").get("metrics", []) if e["metric"] == name]
             for label in where:
                 others = {k: v for k, v in where.items() if k != label}
                 values = dict.fromkeys(str(e[label]) for e in entries if label in e and selects(others, e))
@@ -225,14 +217,10 @@ class Results:
             return f"{evals[0]} does not report it" if evals else "no evaluation is asked for"
         return f"neither {', '.join(evals[:-1])} nor {evals[-1]} reports it"
 
-    def _ambiguous(
-        self, experiment: Experiment, key: str, where: Mapping[str, Any], found: list[Any]
-    ) -> None:
+    def _ambiguous(self, experiment: Experiment, key: str, where: Mapping[str, Any], found: list[Any]) -> None:
         """Say which labels would tell the numbers apart."""
         entries = [entry for _, entry in found]
-        labels = dict.fromkeys(
-            k for entry in entries for k in entry if k not in NOT_LABELS and k not in where
-        )
+        labels = dict.fromkeys(k for entry in entries for k in entry if k not in NOT_LABELS and k not in where)
         apart = {k: list(dict.fromkeys(str(e.get(k, "")) for e in entries)) for k in labels}
         told = "; ".join(f"{k}: {', '.join(v)}" for k, v in apart.items() if len(v) > 1)
         raise UserError(
@@ -244,9 +232,7 @@ class Results:
 def _reports(evaluation: str, metric: Metric) -> bool:
     """Whether an evaluation could report a metric: a benchmark's come from the one named after it."""
     benchmark = str(metric.where.get("benchmark", ""))
-    return not benchmark or "".join(c for c in benchmark.lower() if c.isalnum()) == evaluation.replace(
-        "_", ""
-    )
+    return not benchmark or "".join(c for c in benchmark.lower() if c.isalnum()) == evaluation.replace("_", "")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -47,9 +47,7 @@ class Look:
 
 def _look(place: int, gray: bool = False) -> Look:
     color = "#4d4d4d" if gray else COLORS[place % len(COLORS)]
-    return Look(
-        color, MARKERS[place % len(MARKERS)], DASHES[place % len(DASHES)], HATCHES[place % len(HATCHES)]
-    )
+    return Look(color, MARKERS[place % len(MARKERS)], DASHES[place % len(DASHES)], HATCHES[place % len(HATCHES)])
 
 
 def looks(axis: str | None, values: Sequence[Any]) -> dict[Any, Look]:

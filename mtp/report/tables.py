@@ -77,22 +77,16 @@ def _spread(row: Any, digits: int) -> str:
     if not row.ci_low:
         return ""
     half = (float(row.ci_high) - float(row.ci_low)) / 2
-    return (
-        f"± {half:.{digits}f}" if half >= 0.5 * 10**-digits or half == 0 else f"± <{10**-digits:.{digits}f}"
-    )
+    return f"± {half:.{digits}f}" if half >= 0.5 * 10**-digits or half == 0 else f"± <{10**-digits:.{digits}f}"
 
 
 def _cell(row: Any, metric: Metric) -> Cell:
     paper = f"{float(row.published):.{_digits(row.published, metric)}f}" if row.published else ""
     if row.status != MEASURED:
         # "size 3B is not run at the cpu scale" needs no "not run at this scale" before it.
-        told = (
-            row.reason if "not run at the" in row.reason else f"{row.status}: {row.reason}".removesuffix(": ")
-        )
+        told = row.reason if "not run at the" in row.reason else f"{row.status}: {row.reason}".removesuffix(": ")
         return Cell(paper=paper, why_not=told)
-    return Cell(
-        f"{float(row.measured):.{metric.digits}f}", _spread(row, metric.digits), paper, sort=row.measured
-    )
+    return Cell(f"{float(row.measured):.{metric.digits}f}", _spread(row, metric.digits), paper, sort=row.measured)
 
 
 def _digits(text: str, metric: Metric) -> int:
@@ -130,9 +124,7 @@ def wide(experiment: Experiment, frame: pd.DataFrame) -> dict[str, Any]:
         groups.setdefault(tuple(at[i] for i in by), []).append(at)
     for members in groups.values():
         for key, metric in metrics.items():
-            for at, cell in zip(
-                members, _mark_best([cells[m][key] for m in members], metric.better), strict=True
-            ):
+            for at, cell in zip(members, _mark_best([cells[m][key] for m in members], metric.better), strict=True):
                 cells[at][key] = cell
     lines = []
     for members in groups.values():

@@ -29,9 +29,7 @@ def _frame(axes: Axes, xs: Sequence[Any], axis: str) -> None:
 
 
 def _value(axes: Axes, x: float, y: float, text: str) -> None:
-    axes.annotate(
-        text, (x, y), xytext=(0, 3), textcoords="offset points", ha="center", va="bottom", fontsize=8.8
-    )
+    axes.annotate(text, (x, y), xytext=(0, 3), textcoords="offset points", ha="center", va="bottom", fontsize=8.8)
 
 
 def _extent(picture: Picture, points: Sequence[Point], key: str) -> tuple[float, float]:
@@ -46,9 +44,7 @@ def _extent(picture: Picture, points: Sequence[Point], key: str) -> tuple[float,
     return min(ends), max(ends)
 
 
-def _ours(
-    axes: Axes, picture: Picture, points: Sequence[Point], key: str, xs: Sequence[Any], cut: bool
-) -> None:
+def _ours(axes: Axes, picture: Picture, points: Sequence[Point], key: str, xs: Sequence[Any], cut: bool) -> None:
     axis, metric = picture.need("x"), picture.metric(key)
     looks = style.looks(axis, picture.values(axis, "x"))
     for point in points:
@@ -71,9 +67,7 @@ def _ours(
         if cut:
             axes.plot(at, interval.mean, marker=look.marker, ms=8, color=look.color)
         else:
-            axes.bar(
-                at, interval.mean, width=0.7, color=look.color, hatch=look.hatch, edgecolor="white", lw=0.5
-            )
+            axes.bar(at, interval.mean, width=0.7, color=look.color, hatch=look.hatch, edgecolor="white", lw=0.5)
         color = look.color if cut else style.INK
         if interval.low is not None and interval.high is not None:
             ends = [[interval.mean - interval.low], [interval.high - interval.mean]]
@@ -96,9 +90,7 @@ def _paper(axes: Axes, picture: Picture, points: Sequence[Point], key: str, xs: 
         _value(axes, at, value, f"{value:.{metric.digits}f}")
 
 
-def _row(
-    line: Sequence[Axes], picture: Picture, panels: dict[Any, list[Point]], key: str, ours: bool
-) -> bool:
+def _row(line: Sequence[Axes], picture: Picture, panels: dict[Any, list[Point]], key: str, ours: bool) -> bool:
     """One metric over all panels, on one vertical axis; returns whether that axis is cut."""
     axis = picture.need("x")
     if ours:
@@ -114,9 +106,7 @@ def _row(
         ax.set_title(f"{name}\n{source}" if name else source)
         if ours and not any(picture.measured(p, key).status == MEASURED for p in points):
             ax.set_axis_off()
-            ax.text(
-                0, 0.5, picture.measured(points[0], key).status, transform=ax.transAxes, color=style.QUIET
-            )
+            ax.text(0, 0.5, picture.measured(points[0], key).status, transform=ax.transAxes, color=style.QUIET)
             continue
         if ours:
             _ours(ax, picture, points, key, xs, cut)

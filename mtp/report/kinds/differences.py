@@ -83,10 +83,7 @@ def _panel(axes: Axes, picture: Picture, key: str, bars: Sequence[Bar], filled: 
         )
     axes.axhline(0, color=style.INK, lw=0.9)
     axes.margins(y=0.16)
-    names = [
-        value_title(axis, x) + (f"\n{base:.{metric.digits}f}" if base is not None else "")
-        for x, _, base in bars
-    ]
+    names = [value_title(axis, x) + (f"\n{base:.{metric.digits}f}" if base is not None else "") for x, _, base in bars]
     axes.set_xticks(range(len(bars)), names)
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.6, len(bars) - 0.4)

@@ -42,9 +42,7 @@ def _panel(axes: Axes, picture: Picture, points: Sequence[Point], key: str) -> N
     axes.set_xlim(0.7, axes.get_xlim()[1])
     axes.grid(axis="y")
     for x, y, text, color in ends:
-        axes.annotate(
-            text, (x, y), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9, color=color
-        )
+        axes.annotate(text, (x, y), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9, color=color)
 
 
 def draw(picture: Picture) -> Drawing:
@@ -54,13 +52,9 @@ def draw(picture: Picture) -> Drawing:
     if not keys:
         return style.sentence(picture.title, " ".join(missing) or f"Not run at the {picture.scale} scale.")
     panels = {
-        name: points
-        for name, points in picture.split().items()
-        if any(by_head(picture, p, keys[0]) for p in points)
+        name: points for name, points in picture.split().items() if any(by_head(picture, p, keys[0]) for p in points)
     }
-    figure, axes = style.grid(
-        len(keys), len(panels), max(3.6, 9.0 / len(panels) if len(panels) > 1 else 6.5), 2.7
-    )
+    figure, axes = style.grid(len(keys), len(panels), max(3.6, 9.0 / len(panels) if len(panels) > 1 else 6.5), 2.7)
     for line, key in zip(axes, keys, strict=True):
         for ax, (name, points) in zip(line, panels.items(), strict=True):
             _panel(ax, picture, points, key)

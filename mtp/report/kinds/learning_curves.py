@@ -41,9 +41,7 @@ def curve(picture: Picture, point: Point, head: int) -> pd.DataFrame:
 
 def five_gram(baselines: dict[str, Any], x: np.ndarray) -> np.ndarray:
     """The 5-gram model at these training bytes, read off between the measured sizes (nan beyond them)."""
-    measured = sorted(
-        (float(p["train_bytes"]), float(p["bits_per_byte"])) for p in baselines.get("5-gram", [])
-    )
+    measured = sorted((float(p["train_bytes"]), float(p["bits_per_byte"])) for p in baselines.get("5-gram", []))
     if not measured:
         return np.full_like(x, np.nan)
     sizes, bits = np.array(measured).T
@@ -72,9 +70,7 @@ def _references(picture: Picture, points: Sequence[Point]) -> dict[str, Any]:
     return picture.results.baselines(corpora[0])
 
 
-def _panel(
-    axes: Axes, picture: Picture, curves: Curves, known: dict[str, Any], looks: dict[Any, style.Look]
-) -> None:
+def _panel(axes: Axes, picture: Picture, curves: Curves, known: dict[str, Any], looks: dict[Any, style.Look]) -> None:
     """Draw one panel whose vertical limits are set."""
     hue = picture.figure.hue
     x = np.geomspace(min(c["bytes"].min() for _, c in curves), max(c["bytes"].max() for _, c in curves), 60)
@@ -156,7 +152,5 @@ def draw(picture: Picture) -> Drawing:
         ax.set_title(str(name))
     style.y_title(axes[0][0], metric.title, 40)
     style.heading(figure, picture.title)
-    style.note(
-        figure, [f"Mean and range over {picture.seeds()} seeds; 5-gram: trained on the same bytes.", *missing]
-    )
+    style.note(figure, [f"Mean and range over {picture.seeds()} seeds; 5-gram: trained on the same bytes.", *missing])
     return figure

@@ -38,11 +38,7 @@ def _lines(
     ends: list[tuple[float, float, str, str]] = []
     for i_hue, (value, look) in enumerate(looks.items()):
         # Intervals of neighbours would hide each other: lines stand 2 % apart.
-        drawn = [
-            (place(p), i, p)
-            for p in picture.points
-            if p.axes.get(hue) == value and (i := number(p)) is not None
-        ]
+        drawn = [(place(p), i, p) for p in picture.points if p.axes.get(hue) == value and (i := number(p)) is not None]
         aside = 1.02 ** (i_hue - (len(looks) - 1) / 2) if any(i.low is not None for _, i, _ in drawn) else 1.0
         drawn.sort(key=lambda d: d[0])
         if not drawn:
@@ -62,9 +58,7 @@ def _lines(
     axes.set_xlim(low, max(ticks) * 1.06)
     axes.grid(axis="y")
     style.label_ends(axes, ends)
-    axes.set_xlabel(
-        f"{axis} of the paper" if tick(picture.points[0]).count("\n") == 0 else "non-embedding parameters"
-    )
+    axes.set_xlabel(f"{axis} of the paper" if tick(picture.points[0]).count("\n") == 0 else "non-embedding parameters")
 
 
 def _ours(picture: Picture, key: str) -> Callable[[Point], Interval | None]:
@@ -100,9 +94,7 @@ def draw(picture: Picture) -> Drawing:
                 picture,
                 _ours(picture, key),
                 lambda p: float(p.runs[0].non_embedding_parameters),
-                lambda p: (
-                    f"{p.axes[axis]} rung\n{amount(p.runs[0].non_embedding_parameters)}" if p.runs else "\n"
-                ),
+                lambda p: f"{p.axes[axis]} rung\n{amount(p.runs[0].non_embedding_parameters)}" if p.runs else "\n",
             )
         else:
             _lines(

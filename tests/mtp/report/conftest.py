@@ -26,13 +26,7 @@ def final_bits(config: RunConfig, head: int, rng: np.random.Generator) -> float:
     size = config.non_embedding_parameters
     unit = 1.0 if config.vocabulary == "bytes" else 0.55
     far = unit * (head - 1) ** 0.7
-    return (
-        2.6
-        - 0.16 * math.log(size / 2e5)
-        + 0.03 * math.log2(config.n_future)
-        + 0.45 * far
-        + rng.normal(0, 0.012)
-    )
+    return 2.6 - 0.16 * math.log(size / 2e5) + 0.03 * math.log2(config.n_future) + 0.45 * far + rng.normal(0, 0.012)
 
 
 def run_files(config: RunConfig, evals: Mapping[str, Any], pass_rate: float) -> dict[str, str]:
@@ -69,13 +63,9 @@ def run_files(config: RunConfig, evals: Mapping[str, Any], pass_rate: float) -> 
         elif name == "humaneval":
             for k in settings["ks"]:
                 for temperature in (*map(str, settings["temperatures"]), "oracle"):
-                    solved = (
-                        pass_rate * k**0.6 * (1 + 0.1 * math.log2(config.n_future)) * rng.uniform(0.8, 1.2)
-                    )
+                    solved = pass_rate * k**0.6 * (1 + 0.1 * math.log2(config.n_future)) * rng.uniform(0.8, 1.2)
                     told = {"benchmark": "HumanEval", "k": k, "temperature": temperature}
-                    numbers.append(
-                        {"metric": "pass@k", **told, "value": solved, "problems": 164, "samples": 10}
-                    )
+                    numbers.append({"metric": "pass@k", **told, "value": solved, "problems": 164, "samples": 10})
         record = {
             "eval": name,
             "version": 1,
@@ -84,9 +74,7 @@ def run_files(config: RunConfig, evals: Mapping[str, Any], pass_rate: float) -> 
             "reason": "",
             "metrics": numbers,
         }
-        files[f"{name}.json"] = json.dumps(
-            {**record, "settings": {}, "seconds": 1.0, "provenance": PROVENANCE}
-        )
+        files[f"{name}.json"] = json.dumps({**record, "settings": {}, "seconds": 1.0, "provenance": PROVENANCE})
     return files
 
 
