@@ -49,7 +49,10 @@ class Rope(nn.Module):
             T = x_BHTK.shape[-2]
             cos, sin = self.get_buffer("cos")[:T], self.get_buffer("sin")[:T]
         else:
-            cos, sin = self.get_buffer("cos")[positions_BT][:, None], self.get_buffer("sin")[positions_BT][:, None]
+            cos, sin = (
+                self.get_buffer("cos")[positions_BT][:, None],
+                self.get_buffer("sin")[positions_BT][:, None],
+            )
         half = x_BHTK.shape[-1] // 2
         turned = torch.cat([-x_BHTK[..., half:], x_BHTK[..., :half]], dim=-1)
         return x_BHTK * cos.to(x_BHTK.dtype) + turned * sin.to(x_BHTK.dtype)
@@ -62,11 +65,20 @@ class KeyValues:
         self.keys_BHSK = like.new_zeros(rows, heads, positions, width)
         self.values_BHSK = like.new_zeros(rows, heads, positions, width)
 
-    def write(self, rows_B: Tensor, positions_BT: Tensor, keys_BHTK: Tensor, values_BHTK: Tensor) -> None:
-        """Store at each row's own positions (rows may be at different lengths)."""
+    def write(
+        self, rows_B: Tensor | None, positions_BT: Tensor, keys_BHTK: Tensor, values_BHTK: Tensor
+    ) -> None:
+        """Store at each row's own positions (rows may be at different lengths); `rows_B` None: all rows, in order."""
+        rows_B = torch.arange(len(positions_BT), device=positions_BT.device) if rows_B is None else rows_B
         where = (rows_B[:, None], slice(None), positions_BT)
         self.keys_BHSK[where] = keys_BHTK.transpose(1, 2)
         self.values_BHSK[where] = values_BHTK.transpose(1, 2)
+
+    def read(self, rows_B: Tensor | None, reach: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of the first `reach` positions; a view where `rows_B` is None, else a copy."""
+        if rows_B is None:
+            return self.keys_BHSK[:, :, :reach], self.values_BHSK[:, :, :reach]
+        return self.keys_BHSK[rows_B, :, :reach], self.values_BHSK[rows_B, :, :reach]
 
 
 SHORT = 256
@@ -109,16 +121,17 @@ class Attention(nn.Module):
         """Without a cache: all positions of a window at once. With one: `x_BTD` stands at `positions_BT` of the
         cache rows `rows_B` and sees what those rows hold up to its own position; `reach` bounds the positions read."""
         B, T, D = x_BTD.shape
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(x_BTD).chunk(3, dim=-1))
+        q, k, v = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(x_BTD).chunk(3, dim=-1)
+        )
         q, k = rope(q, positions_BT), rope(k, positions_BT)
         if cache is None:
             mixed = causal_attention(q, k, v)
         else:
-            assert rows_B is not None and positions_BT is not None
+            assert positions_BT is not None
             cache.write(rows_B, positions_BT, k, v)
             seen_B1TS = (torch.arange(reach, device=x_BTD.device) <= positions_BT[:, :, None])[:, None]
-            keys, values = cache.keys_BHSK[rows_B, :, :reach], cache.values_BHSK[rows_B, :, :reach]
-            mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=seen_B1TS)
+            mixed = F.scaled_dot_product_attention(q, *cache.read(rows_B, reach), attn_mask=seen_B1TS)
         return self.out(mixed.transpose(1, 2).reshape(B, T, D))
 
 
@@ -159,7 +172,9 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.dim)
-        self.rope = Rope(config.dim // config.attention_heads, config.rope_theta, max(positions or 0, config.context))
+        self.rope = Rope(
+            config.dim // config.attention_heads, config.rope_theta, max(positions or 0, config.context)
+        )
         self.trunk = nn.ModuleList(Block(config) for _ in range(config.trunk_layers))
         self.heads = importlib.import_module(f"mtp.heads.{config.heads}").Heads(config)
         self.norm = RMSNorm(config.dim, config.norm_eps)
@@ -185,7 +200,9 @@ class Model(nn.Module):
             with torch.no_grad():
                 weight.copy_(torch.empty(weight.shape).normal_(0.0, std, generator=generator))
 
-    def trunk_states(self, tokens_BT: Tensor, caches: list[KeyValues] | None = None, **cached: object) -> Tensor:
+    def trunk_states(
+        self, tokens_BT: Tensor, caches: list[KeyValues] | None = None, **cached: object
+    ) -> Tensor:
         """tokens_BT -> z_BTD, the state that all heads share."""
         x_BTD = self.embedding(tokens_BT)
         for i, block in enumerate(self.trunk):
