@@ -129,7 +129,7 @@ def heading(figure: Drawing, text: str) -> None:
 def note(figure: Drawing, sentences: Sequence[str]) -> None:
     """Small sentences under all panels."""
     if sentences:
-        columns = int(figure.get_figwidth() * 14)
+        columns = int(figure.get_figwidth() * 15)
         lines = [line for sentence in sentences for line in textwrap.wrap(sentence, columns)]
         figure.text(0.01, -0.015, "\n".join(lines), ha="left", va="top", fontsize=8.8, color=QUIET)
 

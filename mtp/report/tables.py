@@ -8,7 +8,8 @@ number is missing. Intervals are 95 % t intervals over seeds.
 
 import dataclasses
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -111,6 +112,16 @@ def _mark_best(cells: Sequence[Cell], better: str) -> list[Cell]:
     return [dataclasses.replace(c, best=bool(c.ours) and float(c.ours) == top) for c in cells]
 
 
+def grouped(reasons: Iterable[str]) -> list[str]:
+    """Each reason once; "size 3B is not run ..." and "size 13B is not run ..." become one sentence."""
+    told: dict[str, list[str]] = {}
+    for reason in dict.fromkeys(reasons):
+        match = re.fullmatch(r"(\w+) (\S+) is (not run at the \S+ scale)", reason)
+        start, value = (f"{match[3]}: {axis_title(match[1])}", [match[2]]) if match else (reason, [])
+        told.setdefault(start, []).extend(value)
+    return [f"{start} {', '.join(values)}".strip() for start, values in told.items()]
+
+
 def wide(experiment: Experiment, frame: pd.DataFrame) -> dict[str, Any]:
     """The tidy rows as a table like the paper's: one line per point, one column per metric."""
     axes, metrics = experiment.axes, experiment.spec.metrics
@@ -131,12 +142,12 @@ def wide(experiment: Experiment, frame: pd.DataFrame) -> dict[str, Any]:
         for i, at in enumerate(members):
             heads = [(v, i > 0 and j in by) for j, v in enumerate(at)]
             lines.append({"first": i == 0, "heads": heads, "cells": list(cells[at].values())})
-    reasons = dict.fromkeys(c.why_not for row in cells.values() for c in row.values() if c.why_not)
+    reasons = grouped(c.why_not for row in cells.values() for c in row.values() if c.why_not)
     return {
         "axes": [axis_title(a) for a in axes],
         "metrics": list(metrics.values()),
         "lines": lines,
-        "reasons": list(reasons),
+        "reasons": reasons,
     }
 
 
