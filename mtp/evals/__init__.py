@@ -1,0 +1,8 @@
+"""Evaluations: each file here is one, and its name is the evaluation's (see `mtp.evaluate`)."""
+
+from pathlib import Path
+
+
+def names() -> tuple[str, ...]:
+    """Names of all evaluations, sorted; files that start with an underscore are helpers."""
+    return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")))

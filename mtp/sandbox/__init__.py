@@ -22,6 +22,15 @@ either.
 """
 
 from mtp.sandbox.box import Limits, Program, SandboxUnavailable, Verdict
-from mtp.sandbox.pool import WrongVerdict, humaneval_program, run_programs
+from mtp.sandbox.pool import WrongVerdict, humaneval_program, require, run_programs
 
-__all__ = ["Limits", "Program", "SandboxUnavailable", "Verdict", "WrongVerdict", "humaneval_program", "run_programs"]
+__all__ = [
+    "Limits",
+    "Program",
+    "SandboxUnavailable",
+    "Verdict",
+    "WrongVerdict",
+    "humaneval_program",
+    "require",
+    "run_programs",
+]

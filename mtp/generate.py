@@ -1,0 +1,264 @@
+"""Sampling from a trained model: the trunk and head 1 only, with cached keys and values.
+
+    from mtp.generate import Request, Sampling, generate
+    for sample in generate(model, vocabulary, [Request(0, 0, vocabulary.encode("def f("))], Sampling()):
+        print(sample.text)
+
+Rows of one batch are independent: each stands at its own position, and a row that finishes makes room for the
+next request at once (continuous batching). A prompt is computed once for all its samples.
+
+Positions never exceed the training context, since a model with rotary embeddings is undefined beyond it. A
+prompt keeps its last max(context - max_tokens, context // 2) tokens (`prompt_room`), and a completion ends with
+`length` at max_tokens or at the context, whichever comes first.
+
+Randomness: the t-th token of a sample uses the t-th number of a Philox stream keyed by (seed, problem, sample),
+so a sample depends neither on the batch size nor on its neighbours, up to float32 rounding in the model.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mtp.data.vocabulary import Vocabulary
+from mtp.model import KeyValues, Model
+
+Finish = Literal["stop", "end of document", "length"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn."""
+
+    temperature: float = 0.0
+    """0 is greedy."""
+    top_p: float = 1.0
+    """Draw from the most probable tokens that together have at least this probability (ties are all kept)."""
+    max_tokens: int = 256
+    stops: tuple[str, ...] = ()
+    """The completion ends before the first of these; the prompt is not searched."""
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One wanted completion; requests of one problem should follow each other, they share its prompt."""
+
+    problem: int
+    sample: int
+    prompt: np.ndarray
+    """Token ids, not empty."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A completion: its text up to the stop, all tokens that were drawn, and why it ended."""
+
+    problem: int
+    sample: int
+    text: str
+    tokens: list[int]
+    finish: Finish
+
+
+def prompt_room(context: int, max_tokens: int) -> int:
+    """Tokens of a prompt that are kept."""
+    return max(1, context - max_tokens, context // 2)
+
+
+def uniforms(sampling: Sampling, problem: int, sample: int) -> np.ndarray:
+    """The numbers in [0, 1) behind one sample, one per token."""
+    stream = np.random.Philox(key=np.array([sampling.seed, (problem << 32) | sample], dtype=np.uint64))
+    return np.random.Generator(stream).random(sampling.max_tokens)
+
+
+def _descending(p_BV: Tensor) -> Tensor:
+    """Values sorted, largest first. On a CPU by numpy, ten times faster than torch, which also sorts indices."""
+    if p_BV.device.type == "cpu":
+        return torch.from_numpy(np.sort(p_BV.numpy(), axis=-1)).flip(-1)
+    return p_BV.sort(-1, descending=True).values
+
+
+def draw(logits_BV: Tensor, uniform_B: Tensor, temperature: float, top_p: float) -> Tensor:
+    """Token of each row by inversion of its cumulative distribution, in the order of the vocabulary."""
+    if temperature == 0:
+        return logits_BV.argmax(-1)
+    p_BV = (logits_BV.float() / temperature).softmax(-1)
+    if top_p < 1:
+        sorted_BV = _descending(p_BV)
+        before_BV = sorted_BV.cumsum(-1, dtype=torch.float64) - sorted_BV
+        kept_B = (before_BV < top_p).sum(-1, keepdim=True)  # the most probable token always is
+        p_BV = p_BV * (p_BV >= sorted_BV.gather(-1, kept_B - 1))
+    cumulative_BV = p_BV.cumsum(-1, dtype=torch.float64)
+    total_B1 = cumulative_BV[:, -1:]
+    # Strictly below the total, or rounding could select a token after the last one that is kept.
+    target_B1 = torch.minimum(uniform_B[:, None] * total_B1, torch.nextafter(total_B1, torch.zeros_like(total_B1)))
+    return (cumulative_BV <= target_B1).sum(-1)
+
+
+class Row:
+    """A completion in the making."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.tokens: list[int] = []
+        self.finish: Finish | None = None
+
+
+class Decoder:
+    """Caches of B rows and the model's steps over them."""
+
+    def __init__(self, model: Model, rows: int) -> None:
+        self.model = model
+        self.device = next(model.parameters()).device
+        self.context = model.config.context
+        self.caches = self.new_caches(rows, self.context)
+
+    def new_caches(self, rows: int, positions: int) -> list[KeyValues]:
+        """One per trunk layer and one for head 1 (unused where that has no layer)."""
+        config = self.model.config
+        dtype = torch.get_autocast_dtype(self.device.type) if torch.is_autocast_enabled(self.device.type) else None
+        like = torch.empty(0, device=self.device, dtype=dtype or self.model.embedding.weight.dtype)
+        heads = config.attention_heads
+        return [KeyValues(rows, heads, positions, config.dim // heads, like) for _ in range(config.trunk_layers + 1)]
+
+    def logits(self, tokens_BT: Tensor, positions_BT: Tensor, caches: list[KeyValues], reach: int) -> Tensor:
+        """Next-token logits_BV after the last of T tokens, which are added to the caches."""
+        where = {"positions_BT": positions_BT, "reach": reach}
+        z_BTD = self.model.trunk_states(tokens_BT, caches=caches[:-1], **where)
+        h_BTD = self.model.heads(0, z_BTD, self.model.rope, cache=caches[-1], **where)
+        return self.model.unembed(0, h_BTD[:, -1:])[:, 0].float()
+
+    def prefill(self, prompt: np.ndarray) -> tuple[list[KeyValues], Tensor]:
+        """Caches of one row that hold a prompt, and logits_1V after it."""
+        caches = self.new_caches(1, len(prompt))
+        tokens_1T = torch.as_tensor(prompt, dtype=torch.long, device=self.device)[None]
+        positions_1T = torch.arange(len(prompt), device=self.device)[None]
+        return caches, self.logits(tokens_1T, positions_1T, caches, len(prompt))
+
+    def copy(self, row: int, caches: list[KeyValues]) -> None:
+        """Start a row with the keys and values of a prompt."""
+        for mine, theirs in zip(self.caches, caches, strict=True):
+            T = theirs.keys_BHSK.shape[2]
+            mine.keys_BHSK[row, :, :T] = theirs.keys_BHSK[0]
+            mine.values_BHSK[row, :, :T] = theirs.values_BHSK[0]
+
+    def keep(self, rows_B: Tensor) -> None:
+        """Drop all other rows."""
+        for cache in self.caches:
+            cache.keys_BHSK, cache.values_BHSK = cache.keys_BHSK[rows_B], cache.values_BHSK[rows_B]
+
+
+class Ending:
+    """When a row ends, and with what text."""
+
+    def __init__(self, vocabulary: Vocabulary, sampling: Sampling) -> None:
+        self.pieces = [vocabulary.decode([i]) for i in range(vocabulary.size)]
+        self.separator = vocabulary.separator
+        self.stops = [stop.encode() for stop in sampling.stops]
+        self.longest = max(map(len, self.stops), default=0)
+        last = {stop[-1] for stop in self.stops}
+        self.may_stop_V = np.array([any(byte in last for byte in piece) for piece in self.pieces], dtype=bool)
+        """Entries that hold the last byte of a stop sequence: only these can complete one."""
+
+    def stopped(self, tokens: Sequence[int]) -> bool:
+        """A stop sequence was completed by the last token; looks only at the end of the text."""
+        tail = self.pieces[tokens[-1]]
+        for token in reversed(tokens[:-1]):
+            if len(tail) >= self.longest + len(self.pieces[tokens[-1]]):
+                break
+            tail = self.pieces[token] + tail
+        return any(stop in tail for stop in self.stops)
+
+    def text(self, tokens: Iterable[int]) -> str:
+        """Text before the first stop sequence; bytes that are no UTF-8 become U+FFFD."""
+        text = b"".join(self.pieces[token] for token in tokens)
+        found = [at for stop in self.stops if (at := text.find(stop)) >= 0]
+        return text[: min(found)].decode(errors="replace") if found else text.decode(errors="replace")
+
+
+@torch.inference_mode()
+def generate(
+    model: Model, vocabulary: Vocabulary, requests: Iterable[Request], sampling: Sampling, batch_size: int = 64
+) -> Iterator[Sample]:
+    """Completions in the order in which they finish; at most `batch_size` are in the making at a time."""
+    waiting = iter(requests)
+    first = list(itertools.islice(waiting, batch_size))
+    waiting = itertools.chain(first, waiting)
+    B = len(first)
+    if not B:
+        return
+    decoder, ending = Decoder(model, B), Ending(vocabulary, sampling)
+    room = prompt_room(decoder.context, sampling.max_tokens)
+    rows: list[Row | None] = [None] * B
+    tokens_B, positions_B, counts_B = (np.zeros(B, dtype=np.int64) for _ in range(3))
+    uniform_BM = np.zeros((B, sampling.max_tokens))
+    prompt: tuple[int, list[KeyValues], Tensor, int] | None = None
+    logits_BV = torch.zeros(B, vocabulary.size, device=decoder.device)
+    fresh, exhausted = list(range(B)), False
+
+    while True:
+        # 1. Empty places take waiting requests.
+        for i in fresh if not exhausted else ():
+            request = next(waiting, None)
+            if request is None:
+                exhausted = True
+                break
+            if prompt is None or prompt[0] != request.problem:
+                kept = request.prompt[-room:]
+                prompt = (request.problem, *decoder.prefill(kept), len(kept))
+            decoder.copy(i, prompt[1])
+            logits_BV[i] = prompt[2][0]
+            rows[i] = Row(request)
+            positions_B[i], counts_B[i] = prompt[3] - 1, 0
+            uniform_BM[i] = uniforms(sampling, request.problem, request.sample)
+        live = [i for i, row in enumerate(rows) if row is not None]
+        if not live:
+            return
+        if len(live) <= 0.8 * len(rows):
+            # Nothing waits any more, or every place would be taken: compute only what is left.
+            rows = [rows[i] for i in live]
+            tokens_B, positions_B, counts_B = tokens_B[live], positions_B[live], counts_B[live]
+            uniform_BM = uniform_BM[live]
+            keep_B = torch.as_tensor(live, device=decoder.device)
+            logits_BV = logits_BV[keep_B]
+            decoder.keep(keep_B)
+            B = len(rows)
+        # 2. One token for every row.
+        logits_BV[:, vocabulary.pad] = -torch.inf
+        uniform_B = torch.from_numpy(uniform_BM[np.arange(B), counts_B % sampling.max_tokens]).to(decoder.device)
+        tokens_B = draw(logits_BV, uniform_B, sampling.temperature, sampling.top_p).cpu().numpy()
+        positions_B += 1
+        counts_B += 1
+        # 3. Rows that end.
+        ended_B = (tokens_B == ending.separator) | (counts_B == sampling.max_tokens)
+        ended_B |= positions_B == decoder.context
+        look_B = ending.may_stop_V[tokens_B]
+        fresh = []
+        for i, (row, token) in enumerate(zip(rows, tokens_B.tolist(), strict=True)):
+            if row is None:
+                continue
+            row.tokens.append(token)
+            if look_B[i] and ending.stopped(row.tokens):
+                row.finish = "stop"
+            elif ended_B[i]:
+                row.finish = "end of document" if token == ending.separator else "length"
+            if row.finish:
+                yield Sample(row.request.problem, row.request.sample, ending.text(row.tokens), row.tokens, row.finish)
+                rows[i] = None
+                fresh.append(i)
+        # 4. The model's next step; places that are or have become empty compute something that nobody reads.
+        taken_B = np.array([row is not None for row in rows])
+        if not taken_B.any():
+            continue
+        reach = int(positions_B[taken_B].max()) + 1
+        logits_BV = decoder.logits(
+            torch.from_numpy(tokens_B)[:, None].to(decoder.device),
+            torch.from_numpy(np.minimum(positions_B, reach - 1))[:, None].to(decoder.device),
+            decoder.caches,
+            reach,
+        )

@@ -1,0 +1,70 @@
+"""Load a trained run for evaluation: weights checked against the configuration, name by name."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from mtp.config import RunConfig
+from mtp.errors import UserError
+from mtp.model import Model
+
+WEIGHTS, RECORD = "model.safetensors", "config.json"
+
+
+def load_config(run: Path) -> RunConfig:
+    """The configuration in a run's config.json.
+
+    Raises:
+        UserError: no such run, or not the record of one.
+    """
+    path = run / RECORD
+    try:
+        values = json.loads(path.read_text())
+        return RunConfig.from_dict(values["config"])
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; train the run first (python -m mtp.train)") from None
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not the record of a run ({type(error).__name__}: {error})") from None
+    except UserError as error:
+        raise UserError(f"{path}: config: {error}") from None
+
+
+def load_run(run: Path, positions: int | None = None) -> tuple[Model, RunConfig]:
+    """Model and configuration of a run, on the GPU if there is one, without gradients.
+
+    Args:
+        run: folder with model.safetensors and config.json.
+        positions: longest sequence to decode, if longer than the training context.
+
+    Raises:
+        UserError: a file is missing or damaged, or a weight is missing, unknown or of another shape.
+    """
+    config = load_config(run)
+    path = run / WEIGHTS
+    model = Model(config, positions)
+    expected = model.state_dict()
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; train the run first (python -m mtp.train)") from None
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); train the run again") from None
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found:
+            raise UserError(f"{path}: {name}: missing, but {run / RECORD} asks for it; is it of another run?")
+        if name not in expected:
+            raise UserError(f"{path}: {name}: unknown to the model of {run / RECORD}; is it of another run?")
+        if found[name].shape != expected[name].shape:
+            shapes = f"{list(found[name].shape)} instead of {list(expected[name].shape)}"
+            raise UserError(f"{path}: {name}: shape {shapes}; is it of another run?")
+    model.load_state_dict(found)
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval().requires_grad_(False), config
+
+
+def arithmetic(model: Model) -> torch.autocast:
+    """The arithmetic that the run was trained in, as a context manager."""
+    device = next(model.parameters()).device.type
+    return torch.autocast(device, torch.bfloat16, enabled=model.config.precision == "bfloat16")
