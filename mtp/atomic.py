@@ -30,7 +30,9 @@ def replacing(path: Path) -> Iterator[Path]:
             os.close(folder)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"{path}: no space left on the disk; free some and run again, nothing was damaged") from None
+            raise UserError(
+                f"{path}: no space left on the disk; free some and run again, nothing was damaged"
+            ) from None
         raise
     finally:
         temporary.unlink(missing_ok=True)

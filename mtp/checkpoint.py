@@ -25,7 +25,9 @@ def save(folder: Path, identity: dict[str, str], state: dict[str, Any]) -> None:
             torch.save({"identity": identity, "state": state}, temporary)
         except RuntimeError as error:
             # torch reports a full disk as a failed write of its archive
-            raise UserError(f"{latest}: could not be written ({str(error).splitlines()[0]}); is the disk full?") from None
+            raise UserError(
+                f"{latest}: could not be written ({str(error).splitlines()[0]}); is the disk full?"
+            ) from None
         if latest.exists():
             latest.replace(folder / PREVIOUS)
 

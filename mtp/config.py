@@ -109,7 +109,16 @@ class RunConfig:
             if not ok:
                 raise UserError(message)
 
-        for name in ("dim", "layers", "attention_heads", "n_future", "context", "batch_size", "steps", "validations"):
+        for name in (
+            "dim",
+            "layers",
+            "attention_heads",
+            "n_future",
+            "context",
+            "batch_size",
+            "steps",
+            "validations",
+        ):
             need(getattr(self, name) >= 1, f"{name}: must be at least 1, got {getattr(self, name)}")
         vocabulary_size_ = vocabulary_size(self.vocabulary)
         need(
@@ -117,7 +126,8 @@ class RunConfig:
             f"vocabulary: {self.vocabulary!r} does not fit 16 bits (256 to 65536 entries)",
         )
         need(
-            self.n_future <= MAX_FUTURE, f"n_future: {self.n_future} is more than the loader's look-ahead of {MAX_FUTURE}"
+            self.n_future <= MAX_FUTURE,
+            f"n_future: {self.n_future} is more than the loader's look-ahead of {MAX_FUTURE}",
         )
         need(
             self.heads in head_layouts(),
@@ -138,7 +148,10 @@ class RunConfig:
         )
         need(self.peak_lr > 0, f"peak_lr: must be positive, got {self.peak_lr}")
         need(0 <= self.decay_ratio <= 1, f"decay_ratio: must be in [0, 1], got {self.decay_ratio}")
-        need(0 <= self.warmup_steps <= self.steps, f"warmup_steps: {self.warmup_steps} is not in [0, steps: {self.steps}]")
+        need(
+            0 <= self.warmup_steps <= self.steps,
+            f"warmup_steps: {self.warmup_steps} is not in [0, steps: {self.steps}]",
+        )
         need(
             self.precision in PRECISIONS,
             f"precision: unknown {self.precision!r}{nearest(self.precision, PRECISIONS)} (known: {', '.join(PRECISIONS)})",
@@ -218,7 +231,7 @@ class RunConfig:
         )
 
     @classmethod
-    def keys(cls) -> tuple[str, ...]:
+    def names(cls) -> tuple[str, ...]:
         return tuple(f.name for f in dataclasses.fields(cls))
 
     @classmethod

@@ -1,6 +1,6 @@
 """What the Snakefile needs to know: which runs, evaluations, data and exhibits there are at a scale. No torch.
 
-The rules in `workflow/rules/` hold no logic of their own; everything they ask is a method of `Dag`.
+The rules in `workflow/rules/` hold no logic of their own; everything they ask is a method of `Suite`.
 """
 
 import json
@@ -17,7 +17,7 @@ from mtp.errors import UserError
 DATA = "results/data"
 
 
-class Dag:
+class Suite:
     """All experiments at one scale, and the paths and parameters of their jobs."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -77,7 +77,9 @@ class Dag:
         return json.dumps(self.scale.evals[name], sort_keys=True)
 
     def eval_code(self, run: str, name: str) -> str:
-        return provenance.fingerprint("mtp.evaluate", (f"mtp.evals.{name}", f"mtp.heads.{self.runs[run].heads}"))
+        return provenance.fingerprint(
+            "mtp.evaluate", (f"mtp.evals.{name}", f"mtp.heads.{self.runs[run].heads}")
+        )
 
     # ---- exhibits ------------------------------------------------------------------------------------
 
@@ -95,11 +97,15 @@ class Dag:
         e = self.experiments[name]
         if not any(figure.kind == "learning_curves" for figure in e.spec.figures):
             return []
-        return [f"{DATA}/{corpus}/baselines.json" for corpus in sorted({run.corpus for run in e.runs.values()})]
+        return [
+            f"{DATA}/{corpus}/baselines.json" for corpus in sorted({run.corpus for run in e.runs.values()})
+        ]
 
     def published_files(self, name: str) -> list[str]:
+        """The paper's CSVs that an experiment shows."""
         e = self.experiments[name]
-        return [str(e.path.parent / e.spec.published.file)] if e.spec.published else []
+        shown = [e.spec.published, *(figure.published for figure in e.spec.figures)]
+        return sorted({str(e.path.parent / published.file) for published in shown if published})
 
     def spec_json(self, name: str) -> str:
         """The experiment as resolved here: points with their reasons, and what its table and figures show."""
@@ -109,7 +115,11 @@ class Dag:
 
     def figure_files(self, name: str) -> list[str]:
         e = self.experiments[name]
-        return [f"{self.figures}/{name}.{figure.name}.{end}" for figure in e.spec.figures for end in ("svg", "png")]
+        return [
+            f"{self.figures}/{name}.{figure.name}.{end}"
+            for figure in e.spec.figures
+            for end in ("svg", "png")
+        ]
 
     def exhibit(self, name: str) -> list[str]:
         """Everything an experiment shows."""
@@ -133,6 +143,16 @@ class Dag:
     def _all(self, files: Callable[[str], list[str]]) -> list[str]:
         """The files of all experiments, each once."""
         return list(dict.fromkeys(path for name in self.experiments for path in files(name)))
+
+    def figure_code(self, name: str, figure: str) -> str:
+        """Fingerprint of the code that draws one figure: each kind is a module of its own."""
+        kinds = [f.kind for f in self.experiments[name].spec.figures if f.name == figure]
+        return provenance.fingerprint("mtp.report.figures", tuple(f"mtp.report.kinds.{kind}" for kind in kinds))
+
+    @staticmethod
+    def templates() -> str:
+        """Fingerprint of the pages' templates."""
+        return provenance.files_digest("mtp/report/templates")
 
     @staticmethod
     def code(stage: str) -> str:

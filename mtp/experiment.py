@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mtp.config import RunConfig, nearest
 from mtp.errors import UserError
@@ -214,7 +214,9 @@ def _descend(model: Any, part: str | int) -> Any:
     if part not in model.model_fields:
         return model
     kind = model.model_fields[part].annotation
-    found = [a for a in (kind, *getattr(kind, "__args__", ())) if isinstance(a, type) and issubclass(a, BaseModel)]
+    found = [
+        a for a in (kind, *getattr(kind, "__args__", ())) if isinstance(a, type) and issubclass(a, BaseModel)
+    ]
     return found[0] if found else model
 
 
@@ -226,7 +228,9 @@ def _unique_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any
     keys = [loader.construct_object(k, deep=True) for k, _ in node.value]  # type: ignore[no-untyped-call]
     for key in keys:
         if keys.count(key) > 1:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {key!r} stands twice", node.start_mark
+            )
     return loader.construct_mapping(node, deep=True)
 
 
@@ -281,15 +285,23 @@ def load_spec(path: Path) -> Spec:
     except ValidationError as error:
         raise UserError(f"{path}: {_explain(error, Spec)}") from None
     if spec.grid and spec.arms:
-        raise UserError(f"{path}: grid: an experiment has either a grid or arms (each with its grid), not both")
+        raise UserError(
+            f"{path}: grid: an experiment has either a grid or arms (each with its grid), not both"
+        )
     for i, claim in enumerate(spec.claims):
         if claim.metric not in spec.metrics:
-            raise UserError(f"{path}: claims.{i}.metric: unknown {claim.metric!r}{nearest(claim.metric, spec.metrics)}")
+            raise UserError(
+                f"{path}: claims.{i}.metric: unknown {claim.metric!r}{nearest(claim.metric, spec.metrics)}"
+            )
     for i, figure in enumerate(spec.figures):
         for metric in figure.metrics:
             if metric not in spec.metrics:
-                raise UserError(f"{path}: figures.{i}.metrics: unknown {metric!r}{nearest(metric, spec.metrics)}")
-    sources = {"published": spec.published} | {f"figures.{i}.published": f.published for i, f in enumerate(spec.figures)}
+                raise UserError(
+                    f"{path}: figures.{i}.metrics: unknown {metric!r}{nearest(metric, spec.metrics)}"
+                )
+    sources = {"published": spec.published} | {
+        f"figures.{i}.published": f.published for i, f in enumerate(spec.figures)
+    }
     for key, source in sources.items():
         if source and not (path.parent / source.file).exists():
             raise UserError(f"{path}: {key}.file: {source.file} is not beside the YAML")
@@ -320,12 +332,15 @@ def _resolve(path: Path, key: str, values: dict[str, Any], scale: Scale, root: P
             continue
         word = str(values[rung])
         table: dict[str, Any] = getattr(
-            scale, {"size": "sizes", "recipe": "recipes", "vocabulary": "vocabularies", "corpus": "corpora"}[rung]
+            scale,
+            {"size": "sizes", "recipe": "recipes", "vocabulary": "vocabularies", "corpus": "corpora"}[rung],
         )
         if word not in table:
             known = _known_rungs(rung, scale, root)
             if word not in known:
-                raise UserError(f"{path}: {key}: {rung}: no scale knows {word!r}{nearest(word, known)} (known: {', '.join(known)})")
+                raise UserError(
+                    f"{path}: {key}: {rung}: no scale knows {word!r}{nearest(word, known)} (known: {', '.join(known)})"
+                )
             return f"{rung} {word} is not run at the {scale.scale} scale"
         if isinstance(table[word], dict):
             flat.update(table[word])
@@ -333,8 +348,10 @@ def _resolve(path: Path, key: str, values: dict[str, Any], scale: Scale, root: P
             flat[rung] = table[word]
     for name, value in values.items():
         if name not in RUNGS:
-            if name not in RunConfig.keys():
-                raise UserError(f"{path}: {key}: {name}: unknown key{nearest(name, (*RunConfig.keys(), *RUNGS))}")
+            if name not in RunConfig.names():
+                raise UserError(
+                    f"{path}: {key}: {name}: unknown key{nearest(name, (*RunConfig.names(), *RUNGS))}"
+                )
             flat[name] = value
     return flat
 
@@ -351,7 +368,9 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS) -> Experiment:
     for name in spec.evals:
         known = eval_names()
         if name not in known:
-            raise UserError(f"{path}: evals: unknown {name!r}{nearest(name, known)} (known: {', '.join(known)})")
+            raise UserError(
+                f"{path}: evals: unknown {name!r}{nearest(name, known)} (known: {', '.join(known)})"
+            )
         if name in evals and name not in scale.evals:
             raise UserError(f"{root}/scales/{scale.scale}.yaml: evals: {name} is missing; {path} asks for it")
     arms = spec.arms or {"": Arm(base={}, grid=spec.grid)}
@@ -362,10 +381,14 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS) -> Experiment:
         seeds = part.seeds or whole.seeds or scale.seeds
         for axis, wanted in (whole.grid | part.grid).items():
             if axis not in arm.grid and axis in part.grid:
-                raise UserError(f"{path}: {where}.at.{scale.scale}.grid.{axis}: not an axis{nearest(axis, arm.grid)}")
+                raise UserError(
+                    f"{path}: {where}.at.{scale.scale}.grid.{axis}: not an axis{nearest(axis, arm.grid)}"
+                )
             for value in wanted:
                 if axis in arm.grid and value not in arm.grid[axis]:
-                    raise UserError(f"{path}: {where}.at.{scale.scale}.grid.{axis}: {value!r} is not in the grid")
+                    raise UserError(
+                        f"{path}: {where}.at.{scale.scale}.grid.{axis}: {value!r} is not in the grid"
+                    )
         for key, choices in arm.grid.items():
             if not isinstance(choices, list) or not choices:
                 raise UserError(f"{path}: {where}.grid.{key}: needs a list with at least one value")
@@ -397,7 +420,9 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS) -> Experiment:
 
 def eval_names() -> tuple[str, ...]:
     """Names of the evaluations: the file names in `mtp/evals/`."""
-    return tuple(sorted(p.stem for p in (Path(__file__).parent / "evals").glob("*.py") if not p.stem.startswith("_")))
+    return tuple(
+        sorted(p.stem for p in (Path(__file__).parent / "evals").glob("*.py") if not p.stem.startswith("_"))
+    )
 
 
 def load_all(scale: Scale, root: Path = EXPERIMENTS) -> dict[str, Experiment]:

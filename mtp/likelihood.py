@@ -96,7 +96,9 @@ def held_out_tokens(data: Path, vocabulary: Vocabulary, limit_bytes: int) -> np.
     return head[: int(np.searchsorted(np.cumsum(vocabulary.byte_lengths[head]), limit_bytes, side="right"))]
 
 
-def held_out_bits(model: Model, data: Path, vocabulary: Vocabulary, limit_bytes: int, batch_size: int = 16) -> list[float]:
+def held_out_bits(
+    model: Model, data: Path, vocabulary: Vocabulary, limit_bytes: int, batch_size: int = 16
+) -> list[float]:
     """Bits per byte of each head on held-out text, in windows that do not overlap (for the validation curve)."""
     tokens_S = held_out_tokens(data, vocabulary, limit_bytes)
     found = score(model, [(tokens_S, 1)], vocabulary.byte_lengths, model.config.context, batch_size)

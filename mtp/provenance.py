@@ -64,7 +64,11 @@ def _strip_docstrings(tree: ast.Module) -> ast.Module:
             body = [
                 s
                 for s in node.body
-                if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) and isinstance(s.value.value, str))
+                if not (
+                    isinstance(s, ast.Expr)
+                    and isinstance(s.value, ast.Constant)
+                    and isinstance(s.value.value, str)
+                )
             ]
             node.body = body or [ast.Pass()]
     return tree
@@ -86,6 +90,15 @@ def fingerprint(stage: str, also: tuple[str, ...] = ()) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
+def files_digest(folder: str) -> str:
+    """Twelve hexadecimal digits over the bytes of a folder's files (templates, which have no syntax tree)."""
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / folder).rglob("*")):
+        if path.is_file():
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def _cpu() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -98,7 +111,9 @@ def _cpu() -> str:
 
 def _commit() -> str:
     try:
-        run = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True, timeout=10, check=True)
+        run = functools.partial(
+            subprocess.run, cwd=ROOT, capture_output=True, text=True, timeout=10, check=True
+        )
         head = run(["git", "rev-parse", "--short=12", "HEAD"]).stdout.strip()
         dirty = run(["git", "status", "--porcelain", "--untracked-files=no"]).stdout.strip()
         return head + ("+changes" if dirty else "")
@@ -116,7 +131,11 @@ def describe(**more: Any) -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed"
     return {
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"},
+        "machine": {
+            "cpu": _cpu(),
+            "cores": os.cpu_count(),
+            "system": f"{platform.system()} {platform.machine()}",
+        },
         "versions": {"python": platform.python_version(), **versions},
         "commit": _commit(),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),

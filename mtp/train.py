@@ -142,7 +142,9 @@ class Trainer:
     def take_step(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
         """One optimiser step: losses_N (nats per token), gradient norm, bytes of the batch's targets, rate."""
         config = self.config
-        window_BS = torch.from_numpy(self.batches.batch(self.step, config.n_future)).to(self.device, non_blocking=True)
+        window_BS = torch.from_numpy(self.batches.batch(self.step, config.n_future)).to(
+            self.device, non_blocking=True
+        )
         parts = window_BS.split(config.micro_batch or config.batch_size)
         losses_N = torch.zeros(config.n_future, device=self.device)
         for part in parts:
@@ -159,7 +161,9 @@ class Trainer:
         return losses_N, norm, batch_bytes, rate
 
 
-def explain_divergence(config: RunConfig, step: int, rate: float, losses: np.ndarray, norm: float, out: Path) -> str:
+def explain_divergence(
+    config: RunConfig, step: int, rate: float, losses: np.ndarray, norm: float, out: Path
+) -> str:
     """One line: what went wrong, when, and what to go back to."""
     kept = out / checkpoint.LATEST
     last_good = f"the last good checkpoint is {kept}" if kept.exists() else "there is no checkpoint before it"
@@ -170,7 +174,12 @@ def explain_divergence(config: RunConfig, step: int, rate: float, losses: np.nda
 
 
 def train(
-    config: RunConfig, data: Path, out: Path, code: str = "", checkpoint_seconds: float = 60, keep_checkpoint: bool = False
+    config: RunConfig,
+    data: Path,
+    out: Path,
+    code: str = "",
+    checkpoint_seconds: float = 60,
+    keep_checkpoint: bool = False,
 ) -> Path:
     """Train to the end or resume; returns the path of the weights.
 
@@ -194,7 +203,17 @@ def train(
     heads = [f"loss_{i + 1}" for i in range(n)]
     metrics = GrowingCsv(
         out / "metrics.partial.csv",
-        ["step", "tokens", "bytes", *heads, "bits_per_byte", "lr", "grad_norm", "tokens_per_second", "peak_memory_mb"],
+        [
+            "step",
+            "tokens",
+            "bytes",
+            *heads,
+            "bits_per_byte",
+            "lr",
+            "grad_norm",
+            "tokens_per_second",
+            "peak_memory_mb",
+        ],
         trainer.step,
     )
     curve = GrowingCsv(
@@ -238,7 +257,9 @@ def train(
             if validate:
                 with trainer.autocast():
                     bits = held_out_bits(trainer.model, data, trainer.vocabulary, VALIDATION_BYTES)
-                curve.append([trainer.step, trainer.step * config.batch_size * config.context, trainer.bytes, *bits])
+                curve.append(
+                    [trainer.step, trainer.step * config.batch_size * config.context, trainer.bytes, *bits]
+                )
                 curve.flush()
                 timed_from = time.perf_counter()
             if save and trainer.step < config.steps:
@@ -247,10 +268,14 @@ def train(
             if signals.received is not None and trainer.step < config.steps:
                 metrics.close()
                 curve.close()
-                raise Stopped(f"{config.name()}: stopped by signal {signals.received} at step {trainer.step}; checkpoint saved")
+                raise Stopped(
+                    f"{config.name()}: stopped by signal {signals.received} at step {trainer.step}; checkpoint saved"
+                )
     metrics.close()
     curve.close()
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in trainer.model.state_dict().items()}
+    weights = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in trainer.model.state_dict().items()
+    }
     with replacing(out / "model.safetensors") as temporary:
         save_file(weights, temporary)
     # Snakemake deletes the declared outputs of a killed job: rows grow in undeclared files until all is done.
@@ -266,7 +291,10 @@ def train(
         "bytes": trainer.bytes,
         "flops": config.flops,
         "provenance": provenance.describe(
-            code=code, arithmetic=arithmetic, device=str(device), seconds_of_last_attempt=round(time.perf_counter() - started, 1)
+            code=code,
+            arithmetic=arithmetic,
+            device=str(device),
+            seconds_of_last_attempt=round(time.perf_counter() - started, 1),
         ),
     }
     write_text(out / "config.json", json.dumps(record, indent=1) + "\n")
@@ -305,11 +333,17 @@ def main(argv: list[str] | None = None) -> None:
         prog="python -m mtp.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", required=True, help="JSON text of a RunConfig, or a file that holds it")
-    parser.add_argument("--data", required=True, type=Path, help="folder with train.bin, valid.bin and manifest.json")
+    parser.add_argument(
+        "--data", required=True, type=Path, help="folder with train.bin, valid.bin and manifest.json"
+    )
     parser.add_argument("--out", required=True, type=Path, help="folder of the run")
     parser.add_argument("--code", default="", help="fingerprint of the code; default: computed here")
-    parser.add_argument("--checkpoint-seconds", type=float, default=60, help="time between checkpoints (default 60)")
-    parser.add_argument("--keep-checkpoint", action="store_true", help="keep checkpoint.pt when the run is finished")
+    parser.add_argument(
+        "--checkpoint-seconds", type=float, default=60, help="time between checkpoints (default 60)"
+    )
+    parser.add_argument(
+        "--keep-checkpoint", action="store_true", help="keep checkpoint.pt when the run is finished"
+    )
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     try:

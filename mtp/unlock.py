@@ -1,6 +1,6 @@
 """Remove the lock that a killed Snakemake left behind, unless one is still running here.
 
-    python -m mtp.unlock
+python -m mtp.unlock
 """
 
 import os
@@ -14,9 +14,9 @@ def running_snakemake(folder: Path) -> int | None:
     """Process id of a Snakemake whose working directory is `folder`, or None."""
     for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
         words = process.info["cmdline"] or []
-        if process.info["cwd"] == str(folder) and process.info["pid"] != os.getpid():
-            if any(Path(word).name == "snakemake" for word in words[:3]):
-                return int(process.info["pid"])
+        here = process.info["cwd"] == str(folder) and process.info["pid"] != os.getpid()
+        if here and any(Path(word).name == "snakemake" for word in words[:3]):
+            return int(process.info["pid"])
     return None
 
 
@@ -26,7 +26,9 @@ def main() -> None:
     if not locks:
         return
     if pid := running_snakemake(here):
-        sys.exit(f"error: snakemake (process {pid}) is already at work in this folder; wait for it or stop it")
+        sys.exit(
+            f"error: snakemake (process {pid}) is already at work in this folder; wait for it or stop it"
+        )
     for lock in locks:
         lock.unlink()
     print("removed the lock of a snakemake that was killed; finished work is kept", file=sys.stderr)

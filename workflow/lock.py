@@ -1,6 +1,6 @@
 """Renew requirements.txt: install requirements.in into a fresh environment and write down what came.
 
-    python3 workflow/lock.py
+python3 workflow/lock.py
 """
 
 import re
@@ -26,7 +26,9 @@ def main() -> None:
         venv.create(folder, with_pip=True)
         pip = [f"{folder}/bin/python", "-m", "pip"]
         subprocess.run([*pip, "install", "--quiet", "-r", "requirements.in"], check=True)
-        frozen = subprocess.run([*pip, "freeze", "--all", "--exclude", "pip"], check=True, capture_output=True, text=True).stdout
+        frozen = subprocess.run(
+            [*pip, "freeze", "--all", "--exclude", "pip"], check=True, capture_output=True, text=True
+        ).stdout
     lines = []
     for line in frozen.splitlines():
         name, _, version = line.partition("==")

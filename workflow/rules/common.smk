@@ -6,25 +6,25 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 
-from mtp.dag import Dag
+from mtp.dag import Suite
 from mtp.errors import UserError
 
 try:
-    DAG = Dag(config)
+    SUITE = Suite(config)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-RESULTS, FIGURES = DAG.results, DAG.figures
+RESULTS, FIGURES = SUITE.results, SUITE.figures
 
 
 wildcard_constraints:
-    run="|".join(DAG.runs) or "none",
-    eval="|".join(DAG.scale.evals),
-    experiment="|".join(DAG.experiments),
+    run="|".join(SUITE.runs) or "none",
+    eval="|".join(SUITE.scale.evals),
+    experiment="|".join(SUITE.experiments),
     corpus="[A-Za-z0-9_]+",
     vocab_size="[0-9]+",
 
 
 def plan():
     """What will run and about how long, for the first lines of the output."""
-    return DAG.plan(max(1, workflow.cores or 1))
+    return SUITE.plan(max(1, workflow.cores or 1))

@@ -10,8 +10,8 @@ rule corpus:
         "../../environment.yml"
     threads: 1
     params:
-        corpus=lambda w: DAG.corpus_json(w.corpus),
-        code=DAG.code("mtp.prepare"),
+        corpus=lambda w: SUITE.corpus_json(w.corpus),
+        code=SUITE.code("mtp.data.build"),
         out=lambda w, output: os.path.dirname(output.manifest),
     priority: 2000
     shell:
@@ -33,7 +33,7 @@ rule tokens:
         "../../environment.yml"
     threads: 1
     params:
-        code=DAG.code("mtp.prepare"),
+        code=SUITE.code("mtp.data.tokenizer"),
         source=lambda w, input: os.path.dirname(input[0]),
         out=lambda w, output: os.path.dirname(output.manifest),
     priority: 2000
@@ -54,7 +54,7 @@ rule baselines:
         "../../environment.yml"
     threads: 1
     params:
-        code=DAG.code("mtp.prepare"),
+        code=SUITE.code("mtp.data.baselines"),
         source=lambda w, input: os.path.dirname(input[0]),
     shell:
         "python -m mtp.prepare baselines --bytes-dir {params.source:q} --out {output:q} > {log:q} 2>&1"

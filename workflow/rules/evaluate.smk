@@ -2,7 +2,7 @@ rule evaluate:
     """One evaluation of one trained model."""
     input:
         record=f"{RESULTS}/runs/{{run}}/config.json",
-        data=lambda w: DAG.data_manifest(w.run),
+        data=lambda w: SUITE.data_manifest(w.run),
     output:
         f"{RESULTS}/runs/{{run}}/{{eval}}.json",
     log:
@@ -13,12 +13,12 @@ rule evaluate:
         "../../environment.yml"
     threads: 1
     resources:
-        gpu=1 if DAG.scale.gpus_per_run else 0,
+        gpu=1 if SUITE.scale.gpus_per_run else 0,
     params:
-        settings=lambda w: DAG.eval_settings(w.eval),
-        code=lambda w: DAG.eval_code(w.run, w.eval),
+        settings=lambda w: SUITE.eval_settings(w.eval),
+        code=lambda w: SUITE.eval_code(w.run, w.eval),
         run=lambda w, input: os.path.dirname(input.record),
-        data=lambda w: DAG.data_folder(w.run),
+        data=lambda w: SUITE.data_folder(w.run),
     shell:
         "python -m mtp.evaluate --run {params.run:q} --data {params.data:q} --eval {wildcards.eval}"
         " --settings {params.settings:q} --code {params.code} --out {output:q} > {log:q} 2>&1"

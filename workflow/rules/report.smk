@@ -1,9 +1,9 @@
 rule table:
     """The numbers of one experiment beside the paper's: tidy CSV and readable HTML."""
     input:
-        evals=lambda w: DAG.eval_files(w.experiment),
-        runs=lambda w: DAG.run_files(w.experiment),
-        published=lambda w: DAG.published_files(w.experiment),
+        evals=lambda w: SUITE.eval_files(w.experiment),
+        runs=lambda w: SUITE.run_files(w.experiment),
+        published=lambda w: SUITE.published_files(w.experiment),
     output:
         csv=report(
             f"{RESULTS}/{{experiment}}.csv",
@@ -17,9 +17,10 @@ rule table:
     conda:
         "../../environment.yml"
     params:
-        spec=lambda w: DAG.spec_json(w.experiment),
-        code=DAG.code("mtp.report.tables"),
-        scale=DAG.scale.scale,
+        spec=lambda w: SUITE.spec_json(w.experiment),
+        code=SUITE.code("mtp.report.tables"),
+        templates=SUITE.templates(),
+        scale=SUITE.scale.scale,
     shell:
         "python -m mtp.report.tables {wildcards.experiment} --scale {params.scale} > {log:q} 2>&1"
 
@@ -27,10 +28,10 @@ rule table:
 rule figure:
     """One figure of one experiment."""
     input:
-        evals=lambda w: DAG.eval_files(w.experiment),
-        runs=lambda w: DAG.run_files(w.experiment),
-        baselines=lambda w: DAG.baseline_files(w.experiment),
-        published=lambda w: DAG.published_files(w.experiment),
+        evals=lambda w: SUITE.eval_files(w.experiment),
+        runs=lambda w: SUITE.run_files(w.experiment),
+        baselines=lambda w: SUITE.baseline_files(w.experiment),
+        published=lambda w: SUITE.published_files(w.experiment),
     output:
         svg=report(
             f"{FIGURES}/{{experiment}}.{{figure}}.svg",
@@ -44,9 +45,9 @@ rule figure:
     conda:
         "../../environment.yml"
     params:
-        spec=lambda w: DAG.spec_json(w.experiment),
-        code=DAG.code("mtp.report.figures"),
-        scale=DAG.scale.scale,
+        spec=lambda w: SUITE.spec_json(w.experiment),
+        code=lambda w: SUITE.figure_code(w.experiment, w.figure),
+        scale=SUITE.scale.scale,
     shell:
         "python -m mtp.report.figures {wildcards.experiment} --figure {wildcards.figure}"
         " --scale {params.scale} > {log:q} 2>&1"
@@ -55,20 +56,21 @@ rule figure:
 rule claims:
     """A verdict on every claim of every experiment."""
     input:
-        evals=DAG.all_eval_files(),
-        runs=DAG.all_run_files(),
-        published=DAG.all_published_files(),
+        evals=SUITE.all_eval_files(),
+        runs=SUITE.all_run_files(),
+        published=SUITE.all_published_files(),
     output:
         csv=report(f"{RESULTS}/claims.csv", category="Claims"),
+        html=f"{RESULTS}/claims.html",
     log:
         f"{RESULTS}/logs/claims.log",
     localrule: True
     conda:
         "../../environment.yml"
     params:
-        specs=DAG.all_specs_json(),
-        code=DAG.code("mtp.report.claims"),
-        scale=DAG.scale.scale,
+        specs=SUITE.all_specs_json(),
+        code=SUITE.code("mtp.report.claims"),
+        scale=SUITE.scale.scale,
     shell:
         "python -m mtp.report.claims --scale {params.scale} > {log:q} 2>&1"
 
@@ -76,8 +78,8 @@ rule claims:
 rule gallery:
     """The page to read: one card per experiment, claims first."""
     input:
-        exhibits=DAG.all_exhibits(),
-        runs=DAG.all_run_files(),
+        exhibits=SUITE.all_exhibits(),
+        runs=SUITE.all_run_files(),
         claims=f"{RESULTS}/claims.csv",
     output:
         f"{FIGURES}/index.html",
@@ -87,19 +89,20 @@ rule gallery:
     conda:
         "../../environment.yml"
     params:
-        specs=DAG.all_specs_json(),
-        code=DAG.code("mtp.report.gallery"),
-        scale=DAG.scale.scale,
+        specs=SUITE.all_specs_json(),
+        code=SUITE.code("mtp.report.gallery"),
+        templates=SUITE.templates(),
+        scale=SUITE.scale.scale,
     shell:
         "python -m mtp.report.gallery --scale {params.scale} > {log:q} 2>&1"
 
 
 # Every experiment is a target of its own name: `snakemake table1`.
-for _name in DAG.experiments:
+for _name in SUITE.experiments:
 
     rule:
         name:
             _name
         localrule: True
         input:
-            DAG.exhibit(_name),
+            SUITE.exhibit(_name),

@@ -1,7 +1,7 @@
 rule train:
     """Train one model. A job that was cut short goes on from its (undeclared) checkpoint."""
     input:
-        lambda w: DAG.data_manifest(w.run),
+        lambda w: SUITE.data_manifest(w.run),
     output:
         weights=f"{RESULTS}/runs/{{run}}/model.safetensors",
         metrics=f"{RESULTS}/runs/{{run}}/metrics.csv",
@@ -15,13 +15,13 @@ rule train:
         "../../environment.yml"
     threads: 1
     resources:
-        gpu=DAG.scale.gpus_per_run,
+        gpu=SUITE.scale.gpus_per_run,
     params:
-        config=lambda w: DAG.run_json(w.run),
-        code=lambda w: DAG.train_code(w.run),
-        data=lambda w: DAG.data_folder(w.run),
+        config=lambda w: SUITE.run_json(w.run),
+        code=lambda w: SUITE.train_code(w.run),
+        data=lambda w: SUITE.data_folder(w.run),
         out=lambda w, output: os.path.dirname(output.record),
-        checkpoint_seconds=DAG.scale.checkpoint_seconds,
+        checkpoint_seconds=SUITE.scale.checkpoint_seconds,
     priority: 100
     shell:
         "python -m mtp.train --config {params.config:q} --code {params.code} --data {params.data:q}"

@@ -1,0 +1,119 @@
+"""Every shipped YAML resolves at every scale; names are stable; mistakes are named by file and key."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtp.config import RunConfig
+from mtp.errors import UserError
+from mtp.experiment import load_all, load_scale, resolve
+from tests.conftest import ROOT, tiny
+
+SCALES = [p.stem for p in sorted((ROOT / "experiments" / "scales").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_every_experiment_resolves(name: str) -> None:
+    scale = load_scale(name, ROOT / "experiments")
+    experiments = load_all(scale, ROOT / "experiments")
+    assert {"table1", "tableS7", "fig3"} <= experiments.keys()
+    for experiment in experiments.values():
+        for point in experiment.points:
+            assert bool(point.runs) != bool(point.skipped), "a point is run or says why not"
+
+
+def test_paper_scale_trains_the_papers_grid() -> None:
+    """Table 1: bytes n = 1, 8, 16, 32; 200B tokens n = 1, 2, 4, 6, 8; 1T tokens n = 1, 4."""
+    experiment = load_all(load_scale("paper", ROOT / "experiments"), ROOT / "experiments")["table1"]
+    grid = {(p.arm, p.axes["n_future"]) for p in experiment.points if p.runs}
+    assert grid == {
+        *(("bytes, 313B", n) for n in (1, 8, 16, 32)),
+        *(("tokens, 200B", n) for n in (1, 2, 4, 6, 8)),
+        *(("tokens, 1T", n) for n in (1, 4)),
+    }
+    budgets = {p.arm: p.runs[0].tokens / 1e9 for p in experiment.points}
+    assert budgets == pytest.approx({"bytes, 313B": 314.6, "tokens, 200B": 209.7, "tokens, 1T": 1000.0}, abs=0.1)
+
+
+def test_golden_names() -> None:
+    """A changed name throws every stored result away: change these only on purpose."""
+    assert tiny().name() == "tiny-bytes-d16x4-n1-s0-47cee3d2"
+    assert tiny(n_future=3, heads="replicated", seed=7).name() == "tiny-bytes-d16x4-replicated-n3-s7-4f3ac9c8"
+
+
+def test_an_option_at_its_default_does_not_change_the_name() -> None:
+    assert tiny(clip=1.0, decay_ratio=0.03).name() == tiny().name()
+    assert tiny(clip=0.1).name() != tiny().name()
+
+
+@given(st.sampled_from([f.name for f in dataclasses.fields(RunConfig) if f.type is int]))
+def test_json_round_trip(key: str) -> None:
+    config = tiny()
+    assert RunConfig.from_json(config.to_json()) == config
+    with pytest.raises(UserError, match=key):
+        RunConfig.from_dict(config.to_dict() | {key: "many"})
+
+
+def test_experiments_share_runs() -> None:
+    """The 6.7B rung of Table S7 and Figure 3 is the same models; Figure 3 adds none of its own."""
+    experiments = load_all(load_scale("cpu", ROOT / "experiments"), ROOT / "experiments")
+    assert experiments["fig3"].runs.keys() <= experiments["tableS7"].runs.keys()
+    assert experiments["tableS7"].runs.keys() & experiments["table1"].runs.keys()
+
+
+GOOD = {
+    "label": "Ours", "title": "A test", "base": {"corpus": "code", "vocabulary": "tokens", "size": "6.7B",
+    "recipe": "200B tokens"}, "grid": {"n_future": [1, 2]}, "evals": ["likelihood"],
+    "metrics": {"held_out": {"title": "bits", "metric": "bits_per_byte"}},
+}  # fmt: skip
+
+
+def broken(tmp_path: Path, text: str) -> str:
+    """The message for an experiment file with this text."""
+    shutil.copytree(ROOT / "experiments" / "scales", tmp_path / "scales", dirs_exist_ok=True)
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        resolve(path, load_scale("cpu", tmp_path), tmp_path)
+    message = str(caught.value)
+    assert "broken.yaml" in message and "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"tilte": "x"}, "tilte: unknown key; did you mean 'title'?"),
+        ({"grid": {"n_futur": [1]}}, "n_futur: unknown key; did you mean 'n_future'?"),
+        ({"grid": {"n_future": [1, 9]}}, "leave no trunk of layers: 6"),
+        ({"grid": {"n_future": []}}, "grid.n_future: needs a list with at least one value"),
+        ({"grid": {"dim": [30]}}, "dim: 30 split over attention_heads: 4"),
+        ({"grid": {"heads": ["paralel"], "n_future": [2]}}, "unknown layout 'paralel'; did you mean 'parallel'?"),
+        ({"grid": {"vocabulary": ["token"]}}, "no scale knows 'token'; did you mean 'tokens'?"),
+        ({"grid": {"size": ["6.7"]}}, "no scale knows '6.7'; did you mean '6.7B'?"),
+        ({"grid": {"peak_lr": ["fast"]}}, "peak_lr: expected float, got 'fast'"),
+        ({"grid": {"n_future": [65]}}, "n_future: 65 is more than"),
+        ({"evals": ["humanevl"]}, "evals: unknown 'humanevl'; did you mean 'humaneval'?"),
+        ({"at": {"cpu": {"grid": {"n_future": [3]}}}}, "3 is not in the grid"),
+        ({"claims": [{"text": "x", "where": "y", "metric": "held", "these": {}, "than": {}}]}, "claims.0.metric"),
+        ({"published": {"file": "none.csv"}}, "none.csv is not beside the YAML"),
+        ({"metrics": {"m": {"title": "t", "metric": "x", "beter": "lower"}}}, "metrics.m.beter: unknown key"),
+    ],
+)
+def test_mistakes_name_file_and_key(tmp_path: Path, change: dict, expected: str) -> None:
+    assert expected in broken(tmp_path, yaml.safe_dump(GOOD | change))
+
+
+def test_text_that_is_not_yaml(tmp_path: Path) -> None:
+    assert "line 2" in broken(tmp_path, "title: x\n  grid: [\n")
+    assert "stands twice" in broken(tmp_path, "title: x\ntitle: y\n")
+
+
+def test_unknown_scale() -> None:
+    with pytest.raises(UserError, match=r"scales/cpuu\.yaml: no such file; did you mean 'cpu'"):
+        load_scale("cpuu", ROOT / "experiments")
