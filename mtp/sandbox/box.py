@@ -170,10 +170,13 @@ class Inmate:
                 raise SandboxUnavailable(explain(errors.read().decode(errors="replace")))
 
     def close(self) -> None:
-        """Kill the sandbox; its processes die with it."""
-        self.control.close()
-        self.process.kill()
-        self.process.wait()
+        """End the sandbox, by force if it does not end at once; its processes die with it."""
+        self.control.close()  # both roles end when their orders do
+        try:
+            self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
 class Box:

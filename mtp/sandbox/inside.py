@@ -245,7 +245,7 @@ def candidate(channel: int, null: int, order: dict[str, Any], lockdown: Lockdown
         exec(code, names)
         function = names.get(job["entry"])
     except BaseException as error:
-        send(sock, {"parses": True, "defines": job["entry"] in names, "raised": type(error).__name__[:100]})
+        send(sock, {"parses": True, "raised": type(error).__name__[:100]})
         return
     send(sock, {"parses": True, "defines": callable(function)})
     while True:

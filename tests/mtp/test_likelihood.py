@@ -1,0 +1,61 @@
+"""Every target is scored once, with the context it is promised, and as the whole sequence would score it."""
+
+import collections
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtp.likelihood import IGNORED, score, windows
+from mtp.model import Model
+from tests.conftest import tiny
+
+
+@given(
+    length=st.integers(1, 60), first=st.integers(1, 30), context=st.integers(1, 16), n=st.integers(1, 5), data=st.data()
+)
+def test_windows_score_every_target_once(length: int, first: int, context: int, n: int, data: st.DataObject) -> None:
+    stride = data.draw(st.integers(1, context))
+    text = np.arange(1000, 1000 + length)  # a token names its position
+    seen: collections.Counter[tuple[int, int]] = collections.Counter()
+    for number, (inputs, targets) in enumerate(windows(text, first, context, stride, n)):
+        assert inputs.shape == (context,) and targets.shape == (context, n)
+        for place, head in zip(*np.nonzero(targets.numpy() != IGNORED), strict=True):
+            target = int(targets[place, head])
+            assert target == inputs[place] + 1 + head
+            if number and inputs[0] > 1000:
+                assert place >= context - stride
+            seen[int(head), target - 1000] += 1
+    expected = {(head, t) for head in range(n) for t in range(max(first, head + 1), length)}
+    assert set(seen) == expected and set(seen.values()) <= {1}
+
+
+@pytest.mark.parametrize("stride", [1, 4, 12])
+def test_equals_the_whole_sequence_where_it_fits(stride: int) -> None:
+    model = Model(tiny(n_future=3)).double()
+    text, first = np.random.default_rng(0).integers(0, 256, 12), 4
+    lengths = np.where(np.arange(256) < 0xFE, 1, 0)
+    found = score(model, [(text, first)], lengths, stride, batch_size=2)
+    z = model.trunk_states(torch.from_numpy(text)[None])
+    for i in range(3):
+        logs = model.head_logits(i, z)[0].detach().log_softmax(-1)
+        wanted = [(t - 1 - i, text[t]) for t in range(max(first, i + 1), len(text))]
+        nats = -sum(float(logs[place, token]) for place, token in wanted)
+        assert found.tokens_N[i] == len(wanted)
+        assert found.nats_N[i] == pytest.approx(nats, rel=1e-6)
+        assert found.bits_per_byte_N[i] == pytest.approx(
+            nats / math.log(2) / lengths[[t for _, t in wanted]].sum(), rel=1e-6
+        )
+        assert found.correct_N[i] == sum(int(logs[place].argmax()) == token for place, token in wanted)
+
+
+def test_does_not_depend_on_the_batch() -> None:
+    model = Model(tiny(n_future=2)).double()
+    rng = np.random.default_rng(1)
+    sequences = [(rng.integers(0, 256, size), 1) for size in (1, 2, 13, 40)]
+    one, many = (score(model, sequences, np.ones(256, np.int64), 6, batch_size) for batch_size in (1, 7))
+    np.testing.assert_allclose(one.nats_N, many.nats_N, rtol=1e-6)
+    assert (one.tokens_N == many.tokens_N).all() and one.tokens_N[0] == 0 + 1 + 12 + 39
