@@ -22,6 +22,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from mtp import evals as evaluations
 from mtp.config import RunConfig, nearest
 from mtp.errors import UserError
 
@@ -366,7 +367,7 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS) -> Experiment:
     whole = spec.at.get(scale.scale, Restriction())
     evals = tuple(whole.evals if whole.evals is not None else spec.evals)
     for name in spec.evals:
-        known = eval_names()
+        known = evaluations.names()
         if name not in known:
             raise UserError(
                 f"{path}: evals: unknown {name!r}{nearest(name, known)} (known: {', '.join(known)})"
@@ -416,13 +417,6 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS) -> Experiment:
                         raise UserError(f"{path}: {where} ({shown}): {error}") from None
             points.append(Point(arm_name, axes, published, tuple(runs), reason))
     return Experiment(path.stem, path, spec, scale.scale, evals, tuple(points))
-
-
-def eval_names() -> tuple[str, ...]:
-    """Names of the evaluations: the file names in `mtp/evals/`."""
-    return tuple(
-        sorted(p.stem for p in (Path(__file__).parent / "evals").glob("*.py") if not p.stem.startswith("_"))
-    )
 
 
 def load_all(scale: Scale, root: Path = EXPERIMENTS) -> dict[str, Experiment]:

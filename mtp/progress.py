@@ -7,8 +7,21 @@ from typing import Any
 from tqdm import tqdm
 
 
+class _Lines:
+    """A file in which a bar's redrawn line becomes a new line."""
+
+    def write(self, text: str) -> None:
+        text = text.replace("\r", "").strip()
+        if text:
+            sys.stderr.write(text + "\n")
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def bar(iterable: Iterable[Any] | None = None, desc: str = "", **options: Any) -> "tqdm[Any]":
     """A tqdm bar on stderr; `total=`, `initial=` and `unit=` as in tqdm."""
-    if not sys.stderr.isatty():
-        options = {"mininterval": 10.0, "maxinterval": 10.0, "ascii": True, "ncols": 100} | options
-    return tqdm(iterable, desc=desc, dynamic_ncols=sys.stderr.isatty(), file=sys.stderr, **options)
+    if sys.stderr.isatty():
+        return tqdm(iterable, desc=desc, dynamic_ncols=True, file=sys.stderr, **options)
+    quiet = {"mininterval": 10.0, "maxinterval": 10.0, "ascii": True, "ncols": 110}
+    return tqdm(iterable, desc=desc, file=_Lines(), **quiet | options)

@@ -1,0 +1,134 @@
+"""The DAG by dry run: every scale plans, lint is clean, mistakes stop it at once, an ablation is one file."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mtp.experiment import all_runs, load_all, load_scale
+from tests.conftest import ROOT
+
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+COPIED = ("Snakefile", "environment.yml", "mtp", "synthetic", "workflow", "experiments", "profiles")
+
+
+def copy_project(target: Path) -> Path:
+    """The parts of this repository that a run reads, without results."""
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.exists():
+            shutil.copy(source, target / name)
+    return target
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*SNAKEMAKE, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def planned(folder: Path, *arguments: str) -> dict[str, list[str]]:
+    """Rule -> the runs (or other wildcards) that a dry run would do."""
+    done = snakemake(folder, "-n", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs: dict[str, list[str]] = {}
+    rule = ""
+    for line in (done.stdout + done.stderr).splitlines():
+        if line.startswith(("rule ", "localrule ")):
+            rule = line.split()[1].rstrip(":")
+            jobs.setdefault(rule, [])
+        elif line.strip().startswith("wildcards:"):
+            jobs[rule].append(line.split("wildcards:")[1].strip().removeprefix("run="))
+    return jobs
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.mark.parametrize("scale", ["smoke", "cpu", "gpu", "paper"])
+def test_every_scale_plans_exactly_its_runs(project: Path, scale: str) -> None:
+    jobs = planned(project, "--configfile", f"experiments/scales/{scale}.yaml")
+    runs = all_runs(load_all(load_scale(scale, ROOT / "experiments"), ROOT / "experiments"))
+    assert sorted(jobs["train"]) == sorted(runs)
+    assert {"corpus", "tokens", "evaluate", "table", "figure", "claims", "gallery", "all"} <= jobs.keys()
+
+
+def test_default_scale_is_cpu_and_experiments_are_targets(project: Path) -> None:
+    assert planned(project)["train"] == planned(project, "--configfile", "experiments/scales/cpu.yaml")["train"]
+    scale = load_scale("cpu", ROOT / "experiments")
+    wanted = load_all(scale, ROOT / "experiments")["fig3"].runs
+    jobs = planned(project, "fig3")
+    assert sorted(jobs["train"]) == sorted(wanted)
+    assert jobs["table"] == ["experiment=fig3"]
+
+
+def test_lint(project: Path) -> None:
+    done = snakemake(project, "--lint")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+ABLATION = """\
+title: Does a higher learning rate suit more heads?
+label: Learning rate
+base: {corpus: code, vocabulary: tokens, size: 6.7B, recipe: 200B tokens}
+grid: {peak_lr: [3e-3, 1e-3], n_future: [1, 4]}
+evals: [likelihood]
+metrics:
+  held_out: {title: "held-out code, bits/byte", metric: bits_per_byte, where: {text: held-out code, head: 1}}
+"""
+
+
+def test_an_ablation_is_one_file(project: Path) -> None:
+    """A new YAML adds its own new runs and nothing else; what Table 1 trains already is shared."""
+    before = planned(project)
+    path = project / "experiments" / "ablations" / "rate.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(ABLATION)
+    try:
+        after = planned(project)
+        own = set(after["train"]) - set(before["train"])
+        scale = load_scale("cpu", project / "experiments")
+        runs = load_all(scale, project / "experiments")["rate"].runs
+        assert own == {name for name, run in runs.items() if run.peak_lr == 1e-3}
+        assert len(runs) == 12 and len(own) == 6, "n = 1, 4 at three seeds; the rate of 3e-3 is Table 1's"
+        assert set(before["train"]) < set(after["train"])
+        assert set(after["table"]) - set(before["table"]) == {"experiment=rate"}
+        assert planned(project, "rate")["train"] == sorted(runs) or set(planned(project, "rate")["train"]) == set(runs)
+    finally:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "expected"),
+    [
+        ("experiments/ablations/bad.yaml", ABLATION.replace("peak_lr", "peak_rl"), "did you mean 'peak_lr'?"),
+        ("experiments/ablations/bad.yaml", ABLATION.replace("[1, 4]", "[1, 6]"), "leave no trunk"),
+        ("experiments/corpora/code_small.yaml", "kind: wheels\nlock: none.txt\n", "none.txt"),
+        ("experiments/corpora/code_small.yaml", "kind: wheel\n", "did you mean 'wheels'?"),
+        ("experiments/scales/cpu.yaml", "scale: cpu\nabut: x\n", "experiments/scales/cpu.yaml"),
+    ],
+)
+def test_mistakes_stop_before_any_job(project: Path, file: str, text: str, expected: str) -> None:
+    path = project / file
+    path.parent.mkdir(exist_ok=True)
+    old = path.read_text() if path.exists() else None
+    path.write_text(text)
+    try:
+        done = snakemake(project, "-n")
+        said = done.stdout + done.stderr
+        assert done.returncode != 0
+        assert expected in said and Path(file).name in said
+        assert "Traceback" not in said
+    finally:
+        path.unlink() if old is None else path.write_text(old)
+
+
+def test_a_scale_is_one_word(project: Path) -> None:
+    assert planned(project, "--config", "scale=smoke", "--configfile", "experiments/scales/smoke.yaml")["train"]
+    done = snakemake(project, "-n", "--config", "checkpoint_seconds=1")
+    assert done.returncode != 0
+    assert "--config checkpoint_seconds" in done.stdout + done.stderr
