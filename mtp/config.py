@@ -101,7 +101,7 @@ class RunConfig:
     precision: str = "float32"
     """`bfloat16` is autocast: weights and optimiser state stay in float32."""
     seed: int = 0
-    validations: int = 12
+    validations: int = 8
     """Points of the validation curve."""
 
     def __post_init__(self) -> None:
@@ -127,15 +127,17 @@ class RunConfig:
         )
         need(
             self.n_future <= MAX_FUTURE,
-            f"n_future: {self.n_future} is more than the loader's look-ahead of {MAX_FUTURE}",
+            f"n_future: {self.n_future} is more than {MAX_FUTURE}, the loader's look-ahead",
         )
         need(
             self.heads in head_layouts(),
-            f"heads: unknown layout {self.heads!r}{nearest(self.heads, head_layouts())} (known: {', '.join(head_layouts())})",
+            f"heads: unknown layout {self.heads!r}{nearest(self.heads, head_layouts())}"
+            f" (known: {', '.join(head_layouts())})",
         )
         need(
             self.dim % self.attention_heads == 0 and (self.dim // self.attention_heads) % 2 == 0,
-            f"dim: {self.dim} split over attention_heads: {self.attention_heads} must give an even whole number (RoPE turns pairs)",
+            f"dim: {self.dim} split over attention_heads: {self.attention_heads} must give an even whole number"
+            " (RoPE turns pairs)",
         )
         need(
             self.trunk_layers >= 1,
@@ -154,7 +156,8 @@ class RunConfig:
         )
         need(
             self.precision in PRECISIONS,
-            f"precision: unknown {self.precision!r}{nearest(self.precision, PRECISIONS)} (known: {', '.join(PRECISIONS)})",
+            f"precision: unknown {self.precision!r}{nearest(self.precision, PRECISIONS)}"
+            f" (known: {', '.join(PRECISIONS)})",
         )
 
     # ---- derived sizes -------------------------------------------------------------------------------

@@ -77,9 +77,7 @@ class Suite:
         return json.dumps(self.scale.evals[name], sort_keys=True)
 
     def eval_code(self, run: str, name: str) -> str:
-        return provenance.fingerprint(
-            "mtp.evaluate", (f"mtp.evals.{name}", f"mtp.heads.{self.runs[run].heads}")
-        )
+        return provenance.fingerprint("mtp.evaluate", (f"mtp.evals.{name}", f"mtp.heads.{self.runs[run].heads}"))
 
     # ---- exhibits ------------------------------------------------------------------------------------
 
@@ -97,9 +95,7 @@ class Suite:
         e = self.experiments[name]
         if not any(figure.kind == "learning_curves" for figure in e.spec.figures):
             return []
-        return [
-            f"{DATA}/{corpus}/baselines.json" for corpus in sorted({run.corpus for run in e.runs.values()})
-        ]
+        return [f"{DATA}/{corpus}/baselines.json" for corpus in sorted({run.corpus for run in e.runs.values()})]
 
     def published_files(self, name: str) -> list[str]:
         """The paper's CSVs that an experiment shows."""
@@ -115,11 +111,7 @@ class Suite:
 
     def figure_files(self, name: str) -> list[str]:
         e = self.experiments[name]
-        return [
-            f"{self.figures}/{name}.{figure.name}.{end}"
-            for figure in e.spec.figures
-            for end in ("svg", "png")
-        ]
+        return [f"{self.figures}/{name}.{figure.name}.{end}" for figure in e.spec.figures for end in ("svg", "png")]
 
     def exhibit(self, name: str) -> list[str]:
         """Everything an experiment shows."""

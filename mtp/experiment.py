@@ -215,9 +215,7 @@ def _descend(model: Any, part: str | int) -> Any:
     if part not in model.model_fields:
         return model
     kind = model.model_fields[part].annotation
-    found = [
-        a for a in (kind, *getattr(kind, "__args__", ())) if isinstance(a, type) and issubclass(a, BaseModel)
-    ]
+    found = [a for a in (kind, *getattr(kind, "__args__", ())) if isinstance(a, type) and issubclass(a, BaseModel)]
     return found[0] if found else model
 
 
@@ -229,9 +227,7 @@ def _unique_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any
     keys = [loader.construct_object(k, deep=True) for k, _ in node.value]  # type: ignore[no-untyped-call]
     for key in keys:
         if keys.count(key) > 1:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key!r} stands twice", node.start_mark
-            )
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
     return loader.construct_mapping(node, deep=True)
 
 
@@ -286,20 +282,14 @@ def load_spec(path: Path) -> Spec:
     except ValidationError as error:
         raise UserError(f"{path}: {_explain(error, Spec)}") from None
     if spec.grid and spec.arms:
-        raise UserError(
-            f"{path}: grid: an experiment has either a grid or arms (each with its grid), not both"
-        )
+        raise UserError(f"{path}: grid: an experiment has either a grid or arms (each with its grid), not both")
     for i, claim in enumerate(spec.claims):
         if claim.metric not in spec.metrics:
-            raise UserError(
-                f"{path}: claims.{i}.metric: unknown {claim.metric!r}{nearest(claim.metric, spec.metrics)}"
-            )
+            raise UserError(f"{path}: claims.{i}.metric: unknown {claim.metric!r}{nearest(claim.metric, spec.metrics)}")
     for i, figure in enumerate(spec.figures):
         for metric in figure.metrics:
             if metric not in spec.metrics:
-                raise UserError(
-                    f"{path}: figures.{i}.metrics: unknown {metric!r}{nearest(metric, spec.metrics)}"
-                )
+                raise UserError(f"{path}: figures.{i}.metrics: unknown {metric!r}{nearest(metric, spec.metrics)}")
     sources = {"published": spec.published} | {
         f"figures.{i}.published": f.published for i, f in enumerate(spec.figures)
     }
@@ -350,11 +340,20 @@ def _resolve(path: Path, key: str, values: dict[str, Any], scale: Scale, root: P
     for name, value in values.items():
         if name not in RUNGS:
             if name not in RunConfig.names():
-                raise UserError(
-                    f"{path}: {key}: {name}: unknown key{nearest(name, (*RunConfig.names(), *RUNGS))}"
-                )
+                raise UserError(f"{path}: {key}: {name}: unknown key{nearest(name, (*RunConfig.names(), *RUNGS))}")
             flat[name] = value
     return flat
+
+
+def _check_restriction(where: str, restriction: Restriction, grids: list[dict[str, list[Any]]]) -> None:
+    """Values that a scale keeps must be values of the grid (of some arm's, for the whole experiment)."""
+    for axis, kept in restriction.grid.items():
+        choices = [value for grid in grids for value in grid.get(axis, [])]
+        if not choices:
+            raise UserError(f"{where}.{axis}: not an axis{nearest(axis, [key for grid in grids for key in grid])}")
+        for value in kept:
+            if value not in choices:
+                raise UserError(f"{where}.{axis}: {value!r} is not in the grid")
 
 
 def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS) -> Experiment:
@@ -369,27 +368,17 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS) -> Experiment:
     for name in spec.evals:
         known = evaluations.names()
         if name not in known:
-            raise UserError(
-                f"{path}: evals: unknown {name!r}{nearest(name, known)} (known: {', '.join(known)})"
-            )
+            raise UserError(f"{path}: evals: unknown {name!r}{nearest(name, known)} (known: {', '.join(known)})")
         if name in evals and name not in scale.evals:
             raise UserError(f"{root}/scales/{scale.scale}.yaml: evals: {name} is missing; {path} asks for it")
     arms = spec.arms or {"": Arm(base={}, grid=spec.grid)}
+    _check_restriction(f"{path}: at.{scale.scale}.grid", whole, [arm.grid for arm in arms.values()])
     points: list[Point] = []
     for arm_name, arm in arms.items():
         where = f"arms.{arm_name}" if arm_name else "grid"
         part = arm.at.get(scale.scale, Restriction())
         seeds = part.seeds or whole.seeds or scale.seeds
-        for axis, wanted in (whole.grid | part.grid).items():
-            if axis not in arm.grid and axis in part.grid:
-                raise UserError(
-                    f"{path}: {where}.at.{scale.scale}.grid.{axis}: not an axis{nearest(axis, arm.grid)}"
-                )
-            for value in wanted:
-                if axis in arm.grid and value not in arm.grid[axis]:
-                    raise UserError(
-                        f"{path}: {where}.at.{scale.scale}.grid.{axis}: {value!r} is not in the grid"
-                    )
+        _check_restriction(f"{path}: {where}.at.{scale.scale}.grid", part, [arm.grid])
         for key, choices in arm.grid.items():
             if not isinstance(choices, list) or not choices:
                 raise UserError(f"{path}: {where}.grid.{key}: needs a list with at least one value")

@@ -89,17 +89,28 @@ def score(
     return total
 
 
-def held_out_tokens(data: Path, vocabulary: Vocabulary, limit_bytes: int) -> np.ndarray:
-    """The held-out text's first tokens, about `limit_bytes` bytes of text: the same text at every vocabulary."""
-    tokens = np.memmap(data / "valid.bin", dtype=np.uint8 if vocabulary.size <= 256 else np.uint16, mode="r")
-    head = np.asarray(tokens[: limit_bytes * 2], dtype=np.int64)
-    return head[: int(np.searchsorted(np.cumsum(vocabulary.byte_lengths[head]), limit_bytes, side="right"))]
+def held_out_windows(
+    data: Path, vocabulary: Vocabulary, context: int, limit_bytes: int
+) -> list[tuple[np.ndarray, int]]:
+    """Windows spread evenly over the whole held-out text, for `score`: each scores the targets of its second half.
+
+    So a part stands for the whole, every scored token has at least half a context before it, and all heads are
+    scored on the same text. About `limit_bytes` bytes are scored in all, or everything if the text is shorter.
+    """
+    tokens_S = np.memmap(data / "valid.bin", dtype=np.uint8 if vocabulary.size <= 256 else np.uint16, mode="r")
+    half = context // 2
+    if len(tokens_S) <= context:
+        return [(np.asarray(tokens_S, dtype=np.int64), 1)]
+    bytes_per_token = float(vocabulary.byte_lengths[np.asarray(tokens_S, dtype=np.int64)].mean())
+    wanted = max(1, round(limit_bytes / bytes_per_token / half))
+    possible = (len(tokens_S) - context - 1) // half + 1
+    starts = np.linspace(0, (possible - 1) * half, min(wanted, possible)).astype(np.int64)
+    return [(np.asarray(tokens_S[s : s + context + 1], dtype=np.int64), context - half + 1) for s in starts]
 
 
-def held_out_bits(
-    model: Model, data: Path, vocabulary: Vocabulary, limit_bytes: int, batch_size: int = 16
-) -> list[float]:
-    """Bits per byte of each head on held-out text, in windows that do not overlap (for the validation curve)."""
-    tokens_S = held_out_tokens(data, vocabulary, limit_bytes)
-    found = score(model, [(tokens_S, 1)], vocabulary.byte_lengths, model.config.context, batch_size)
-    return [float(b) for b in found.bits_per_byte_N]
+def held_out_score(model: Model, data: Path, vocabulary: Vocabulary, limit_bytes: int, batch_size: int = 16) -> Score:
+    """Score of every head on about `limit_bytes` bytes from all over the held-out text."""
+    context = model.config.context
+    return score(
+        model, held_out_windows(data, vocabulary, context, limit_bytes), vocabulary.byte_lengths, context, batch_size
+    )

@@ -65,9 +65,7 @@ class KeyValues:
         self.keys_BHSK = like.new_zeros(rows, heads, positions, width)
         self.values_BHSK = like.new_zeros(rows, heads, positions, width)
 
-    def write(
-        self, rows_B: Tensor | None, positions_BT: Tensor, keys_BHTK: Tensor, values_BHTK: Tensor
-    ) -> None:
+    def write(self, rows_B: Tensor | None, positions_BT: Tensor, keys_BHTK: Tensor, values_BHTK: Tensor) -> None:
         """Store at each row's own positions (rows may be at different lengths); `rows_B` None: all rows, in order."""
         rows_B = torch.arange(len(positions_BT), device=positions_BT.device) if rows_B is None else rows_B
         where = (rows_B[:, None], slice(None), positions_BT)
@@ -121,9 +119,7 @@ class Attention(nn.Module):
         """Without a cache: all positions of a window at once. With one: `x_BTD` stands at `positions_BT` of the
         cache rows `rows_B` and sees what those rows hold up to its own position; `reach` bounds the positions read."""
         B, T, D = x_BTD.shape
-        q, k, v = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(x_BTD).chunk(3, dim=-1)
-        )
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(x_BTD).chunk(3, dim=-1))
         q, k = rope(q, positions_BT), rope(k, positions_BT)
         if cache is None:
             mixed = causal_attention(q, k, v)
@@ -172,9 +168,7 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.dim)
-        self.rope = Rope(
-            config.dim // config.attention_heads, config.rope_theta, max(positions or 0, config.context)
-        )
+        self.rope = Rope(config.dim // config.attention_heads, config.rope_theta, max(positions or 0, config.context))
         self.trunk = nn.ModuleList(Block(config) for _ in range(config.trunk_layers))
         self.heads = importlib.import_module(f"mtp.heads.{config.heads}").Heads(config)
         self.norm = RMSNorm(config.dim, config.norm_eps)
@@ -200,9 +194,7 @@ class Model(nn.Module):
             with torch.no_grad():
                 weight.copy_(torch.empty(weight.shape).normal_(0.0, std, generator=generator))
 
-    def trunk_states(
-        self, tokens_BT: Tensor, caches: list[KeyValues] | None = None, **cached: object
-    ) -> Tensor:
+    def trunk_states(self, tokens_BT: Tensor, caches: list[KeyValues] | None = None, **cached: object) -> Tensor:
         """tokens_BT -> z_BTD, the state that all heads share."""
         x_BTD = self.embedding(tokens_BT)
         for i, block in enumerate(self.trunk):

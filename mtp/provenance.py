@@ -65,9 +65,7 @@ def _strip_docstrings(tree: ast.Module) -> ast.Module:
                 s
                 for s in node.body
                 if not (
-                    isinstance(s, ast.Expr)
-                    and isinstance(s.value, ast.Constant)
-                    and isinstance(s.value.value, str)
+                    isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant) and isinstance(s.value.value, str)
                 )
             ]
             node.body = body or [ast.Pass()]
@@ -111,9 +109,7 @@ def _cpu() -> str:
 
 def _commit() -> str:
     try:
-        run = functools.partial(
-            subprocess.run, cwd=ROOT, capture_output=True, text=True, timeout=10, check=True
-        )
+        run = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True, timeout=10, check=True)
         head = run(["git", "rev-parse", "--short=12", "HEAD"]).stdout.strip()
         dirty = run(["git", "status", "--porcelain", "--untracked-files=no"]).stdout.strip()
         return head + ("+changes" if dirty else "")

@@ -32,7 +32,7 @@ from mtp.config import RunConfig
 from mtp.data.batches import Batches
 from mtp.data.vocabulary import Vocabulary
 from mtp.errors import UserError
-from mtp.likelihood import held_out_bits
+from mtp.likelihood import held_out_score
 from mtp.loss import backward
 from mtp.metrics import GrowingCsv
 from mtp.model import Model
@@ -42,8 +42,9 @@ from mtp.progress import bar
 log = logging.getLogger("mtp.train")
 FLUSH_EVERY = 10
 """Steps between looks at the loss: reading it makes the host wait for a GPU."""
-VALIDATION_BYTES = 32768
-"""Held-out text for the validation curve; the final numbers come from the `likelihood` evaluation."""
+VALIDATION_BYTES = 24576
+"""Held-out text scored for a point of the validation curve; the tables' numbers come from the `likelihood`
+evaluation, which scores more."""
 
 
 OUTPUTS = ("model.safetensors", "metrics.csv", "validation.csv", "config.json")
@@ -142,9 +143,7 @@ class Trainer:
     def take_step(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
         """One optimiser step: losses_N (nats per token), gradient norm, bytes of the batch's targets, rate."""
         config = self.config
-        window_BS = torch.from_numpy(self.batches.batch(self.step, config.n_future)).to(
-            self.device, non_blocking=True
-        )
+        window_BS = torch.from_numpy(self.batches.batch(self.step, config.n_future)).to(self.device, non_blocking=True)
         parts = window_BS.split(config.micro_batch or config.batch_size)
         losses_N = torch.zeros(config.n_future, device=self.device)
         for part in parts:
@@ -161,9 +160,7 @@ class Trainer:
         return losses_N, norm, batch_bytes, rate
 
 
-def explain_divergence(
-    config: RunConfig, step: int, rate: float, losses: np.ndarray, norm: float, out: Path
-) -> str:
+def explain_divergence(config: RunConfig, step: int, rate: float, losses: np.ndarray, norm: float, out: Path) -> str:
     """One line: what went wrong, when, and what to go back to."""
     kept = out / checkpoint.LATEST
     last_good = f"the last good checkpoint is {kept}" if kept.exists() else "there is no checkpoint before it"
@@ -256,10 +253,8 @@ def train(
                 flush()
             if validate:
                 with trainer.autocast():
-                    bits = held_out_bits(trainer.model, data, trainer.vocabulary, VALIDATION_BYTES)
-                curve.append(
-                    [trainer.step, trainer.step * config.batch_size * config.context, trainer.bytes, *bits]
-                )
+                    bits = held_out_score(trainer.model, data, trainer.vocabulary, VALIDATION_BYTES).bits_per_byte_N
+                curve.append([trainer.step, trainer.step * config.batch_size * config.context, trainer.bytes, *bits])
                 curve.flush()
                 timed_from = time.perf_counter()
             if save and trainer.step < config.steps:
@@ -273,9 +268,7 @@ def train(
                 )
     metrics.close()
     curve.close()
-    weights = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in trainer.model.state_dict().items()
-    }
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in trainer.model.state_dict().items()}
     with replacing(out / "model.safetensors") as temporary:
         save_file(weights, temporary)
     # Snakemake deletes the declared outputs of a killed job: rows grow in undeclared files until all is done.
@@ -333,17 +326,11 @@ def main(argv: list[str] | None = None) -> None:
         prog="python -m mtp.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", required=True, help="JSON text of a RunConfig, or a file that holds it")
-    parser.add_argument(
-        "--data", required=True, type=Path, help="folder with train.bin, valid.bin and manifest.json"
-    )
+    parser.add_argument("--data", required=True, type=Path, help="folder with train.bin, valid.bin and manifest.json")
     parser.add_argument("--out", required=True, type=Path, help="folder of the run")
     parser.add_argument("--code", default="", help="fingerprint of the code; default: computed here")
-    parser.add_argument(
-        "--checkpoint-seconds", type=float, default=60, help="time between checkpoints (default 60)"
-    )
-    parser.add_argument(
-        "--keep-checkpoint", action="store_true", help="keep checkpoint.pt when the run is finished"
-    )
+    parser.add_argument("--checkpoint-seconds", type=float, default=60, help="time between checkpoints (default 60)")
+    parser.add_argument("--keep-checkpoint", action="store_true", help="keep checkpoint.pt when the run is finished")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     try:

@@ -26,9 +26,7 @@ def main() -> None:
     if not locks:
         return
     if pid := running_snakemake(here):
-        sys.exit(
-            f"error: snakemake (process {pid}) is already at work in this folder; wait for it or stop it"
-        )
+        sys.exit(f"error: snakemake (process {pid}) is already at work in this folder; wait for it or stop it")
     for lock in locks:
         lock.unlink()
     print("removed the lock of a snakemake that was killed; finished work is kept", file=sys.stderr)

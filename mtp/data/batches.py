@@ -11,9 +11,7 @@ remember only the step.
 """
 
 import functools
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -78,85 +76,6 @@ class Batches:
             starts.append(self._order(epoch)[i])
         index = np.array(starts)[:, None] + np.arange(self.context + n_future)
         return self.data[index].astype(np.int64)
-
-    @staticmethod
-    def sequential(
-        folder: Path,
-        split: str,
-        context: int,
-        batch_size: int,
-        n_future: int = 1,
-        limit_tokens: int | None = None,
-        stride: int | None = None,
-    ) -> "Sequential":
-        """Windows in the order of the text, each prediction scored once; see `Sequential`."""
-        return Sequential(folder, split, context, batch_size, n_future, limit_tokens, stride)
-
-
-class Scored(NamedTuple):
-    """One batch for evaluation."""
-
-    tokens: np.ndarray
-    """int64 [B, T + n_future]; padded after the end of the text."""
-    scored: np.ndarray
-    """bool [B, n_future, T]: whether head k's prediction made at position t counts, at [:, k - 1, t]; its target is
-    `tokens[:, t + k]`."""
-
-
-class Sequential:
-    """Evaluation windows over the stream s = separator, text: `len()` batches, iterable again and again.
-
-    Every position of s but the last is the origin of one scored prediction per head, in one window only, so summing
-    over `scored` scores every token of the text exactly once for head 1, the first one included (its origin is the
-    separator); head k misses the first k - 1 tokens. `limit_tokens` keeps the first so many origins, that is,
-    the first so many tokens as targets of head 1: documents are stored in random order, so they are a fair sample.
-
-    With `stride` below T windows overlap and only the last `stride` origins of each (all of the first) are scored,
-    so that each has at least T - stride tokens of context. The default, stride T, is the task of training.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        split: str,
-        context: int,
-        batch_size: int,
-        n_future: int = 1,
-        limit_tokens: int | None = None,
-        stride: int | None = None,
-    ) -> None:
-        """
-        Raises:
-            UserError: the folder is not prepared, or stride is not in [1, context].
-        """
-        manifest = verify(folder)
-        self.separator, self.pad = manifest["vocabulary"]["separator"], manifest["vocabulary"]["pad"]
-        self.data = _open(folder, split)
-        self.context, self.batch_size, self.n_future = context, batch_size, n_future
-        self.stride = context if stride is None else stride
-        if not 1 <= self.stride <= context:
-            raise UserError(f"stride: must be 1 to context: {context}, got {stride}")
-        self.origins = len(self.data) if limit_tokens is None else min(limit_tokens, len(self.data))
-        """Scored predictions of head 1."""
-        # The first window covers T origins, each further one `stride` more.
-        self.windows = 1 + max(0, -(-(self.origins - context) // self.stride))
-
-    def __len__(self) -> int:
-        return -(-self.windows // self.batch_size)
-
-    def __iter__(self) -> Iterator[Scored]:
-        for first in range(0, self.windows, self.batch_size):
-            windows = np.arange(first, min(first + self.batch_size, self.windows))
-            origin_BT = windows[:, None] * self.stride + np.arange(self.context)
-            position = windows[:, None] * self.stride + np.arange(self.context + self.n_future)
-            # s[0] is the separator and s[i] is data[i - 1]; beyond the text stands padding.
-            tokens = self.data[np.clip(position - 1, 0, len(self.data) - 1)].astype(np.int64)
-            tokens[position == 0] = self.separator
-            tokens[position > len(self.data)] = self.pad
-            fresh_BT = (windows[:, None] == 0) | (np.arange(self.context) >= self.context - self.stride)
-            head_n = np.arange(1, self.n_future + 1)
-            real_BnT = origin_BT[:, None, :] + head_n[:, None] <= len(self.data)
-            yield Scored(tokens, (fresh_BT & (origin_BT < self.origins))[:, None, :] & real_BnT)
 
 
 def _open(folder: Path, split: str) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Bits per byte and top-1 accuracy of every head: on held-out code, and on HumanEval's reference solutions.
 
 The second text is what pass@k would measure if the model were large enough to pass anything: the solution,
-given its prompt. Windows overlap by half, so that almost every token is scored with at least half a context
-before it.
+given its prompt. Almost every token is scored with at least half a context before it: windows over a solution
+overlap by half, and windows spread over the held-out text score their second half.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy as np
 from mtp.data.vocabulary import Vocabulary
 from mtp.evals._problems import humaneval
 from mtp.evals._settings import checked, positive
-from mtp.likelihood import Score, held_out_tokens, score
+from mtp.likelihood import Score, held_out_windows, score
 from mtp.progress import bar
 from mtp.runs import arithmetic, load_run
 
@@ -50,7 +50,7 @@ def records(text: str, found: Score) -> list[dict[str, Any]]:
 
 
 def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path) -> dict[str, Any]:
-    """Evaluate; settings: limit_bytes (held-out text, in bytes) and batch_size (windows).
+    """Evaluate; settings: limit_bytes (held-out text to score, in bytes) and batch_size (windows).
 
     Raises:
         UserError: missing files or wrong settings.
@@ -61,7 +61,7 @@ def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path
     vocabulary = Vocabulary.load(data_dir)
     stride = max(1, config.context // 2)
     texts = {
-        HELD_OUT: [(held_out_tokens(data_dir, vocabulary, settings["limit_bytes"]), 1)],
+        HELD_OUT: held_out_windows(data_dir, vocabulary, config.context, settings["limit_bytes"]),
         REFERENCES: reference_sequences(vocabulary),
     }
     metrics: list[dict[str, Any]] = []

@@ -83,7 +83,7 @@ def test_likelihood(folders: tuple[Path, Path]) -> None:
             assert 0 <= select(result, metric="accuracy", text=text, head=head)["value"] < 5
     solutions = sum(len(task["canonical_solution"].encode()) for task in humaneval())
     assert select(result, metric="bits_per_byte", text="HumanEval references", head=1)["bytes"] == solutions
-    assert select(result, metric="bits_per_byte", text="held-out code", head=1)["tokens"] == 499
+    assert select(result, metric="bits_per_byte", text="held-out code", head=1)["tokens"] == 498  # 83 half windows of 6
 
 
 @isolated

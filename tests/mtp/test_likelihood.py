@@ -2,6 +2,7 @@
 
 import collections
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtp.likelihood import IGNORED, score, windows
+from mtp.likelihood import IGNORED, held_out_windows, score, windows
 from mtp.model import Model
 from tests.conftest import tiny
 
@@ -59,3 +60,22 @@ def test_does_not_depend_on_the_batch() -> None:
     one, many = (score(model, sequences, np.ones(256, np.int64), 6, batch_size) for batch_size in (1, 7))
     np.testing.assert_allclose(one.nats_N, many.nats_N, rtol=1e-6)
     assert (one.tokens_N == many.tokens_N).all() and one.tokens_N[0] == 0 + 1 + 12 + 39
+
+
+class Numbers:
+    """A vocabulary whose tokens are bytes of text."""
+
+    size = 1000
+    byte_lengths = np.ones(1000, np.int64)
+
+
+@pytest.mark.parametrize(("limit", "windows_expected"), [(60, 10), (10_000, 82)])
+def test_held_out_windows_are_spread_over_the_text(tmp_path: Path, limit: int, windows_expected: int) -> None:
+    np.arange(500, dtype=np.uint16).tofile(tmp_path / "valid.bin")
+    found = held_out_windows(tmp_path, Numbers(), context=12, limit_bytes=limit)  # type: ignore[arg-type]
+    assert len(found) == windows_expected
+    assert all(len(tokens) == 13 and first == 7 for tokens, first in found)
+    starts = [int(tokens[0]) for tokens, _ in found]
+    gaps = np.diff(starts)
+    assert gaps.min() >= 6 and gaps.max() - gaps.min() <= 1
+    assert starts[0] == 0 and starts[-1] >= 500 - 13 - 6

@@ -80,9 +80,7 @@ def test_arms_share_their_initial_weights() -> None:
 
 
 def test_short_attention_equals_the_fused_kernel() -> None:
-    q, k, v = torch.randn(
-        3, 2, 2, 9, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
-    ).unbind(0)
+    q, k, v = torch.randn(3, 2, 2, 9, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).unbind(0)
     fused = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
     torch.testing.assert_close(causal_attention(q, k, v), fused, rtol=1e-12, atol=1e-12)
 

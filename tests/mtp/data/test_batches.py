@@ -115,39 +115,6 @@ def test_refuses_a_long_look_ahead_and_an_unknown_split(folders: Path) -> None:
         Batches(folders / "nothing", "train", 10, 2, seed=0)
 
 
-@settings(deadline=None, max_examples=80)
-@given(
-    size=st.integers(1, 300),
-    context=st.integers(1, 40),
-    batch_size=st.integers(1, 7),
-    n_future=st.integers(1, 6),
-    limit=st.none() | st.integers(1, 350),
-    data=st.data(),
-)
-def test_sequential_scores_every_prediction_once(
-    folders: Path, size: int, context: int, batch_size: int, n_future: int, limit: int | None, data: st.DataObject
-) -> None:
-    stride = data.draw(st.none() | st.integers(1, context))
-    folder = counting_folder(folders / str(size), size)
-    windows = Batches.sequential(folder, "train", context, batch_size, n_future, limit, stride)
-    scored: list[list[tuple[int, int]]] = [[] for _ in range(n_future)]
-    batches = list(windows)
-    assert len(batches) == len(windows)
-    for tokens, mask in batches:
-        assert tokens.shape[1] == context + n_future
-        assert mask.shape == (len(tokens), n_future, context)
-        for b, head, position in np.argwhere(mask).tolist():
-            # (origin, target): the separator before the text counts as token -1.
-            origin = tokens[b, position] if tokens[b, position] != 65535 else -1
-            scored[head].append((int(origin), int(tokens[b, position + head + 1])))
-            if stride is not None and origin >= context:
-                assert position >= context - stride
-    origins = size if limit is None else min(limit, size)
-    for head in range(n_future):
-        expected = [(i - 1, i + head) for i in range(origins) if i + head < size]
-        assert sorted(scored[head]) == expected
-
-
 def test_manifest_names_the_type(folders: Path) -> None:
     folder = counting_folder(folders / "type", 1000)
     manifest = json.loads((folder / "manifest.json").read_text())
