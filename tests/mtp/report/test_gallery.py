@@ -28,11 +28,16 @@ class Links(HTMLParser):
         self.images_without_text += tag == "img" and not told.get("alt")
 
 
+def experiments() -> list[Path]:
+    """The YAMLs of all experiments."""
+    return [*(EXPERIMENTS / "paper").glob("*.yaml"), *(EXPERIMENTS / "ablations").glob("*.yaml")]
+
+
 def build(folder: Path) -> Path:
     """Tables, figures, claims and gallery of the whole suite."""
     options = ["--results", str(folder / "results"), "--figures", str(folder / "figures")]
     options += ["--experiments", str(EXPERIMENTS)]
-    for path in (EXPERIMENTS / "paper").glob("*.yaml"):
+    for path in experiments():
         tables.main([path.stem, *options])
         figures.main([path.stem, *options])
     claims.main(options)
@@ -55,7 +60,7 @@ def test_page(cpu: Path) -> None:
             assert (page.parent / unquote(parts.path)).exists(), link
         else:
             assert parts.fragment in links.ids, link
-    for path in (EXPERIMENTS / "paper").glob("*.yaml"):
+    for path in experiments():
         assert f'id="{path.stem}"' in text
     assert "not testable at this scale" in text and "Made-up CPU" in text
     assert "<script src" not in text and "@import" not in text
