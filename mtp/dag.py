@@ -68,11 +68,6 @@ class Suite:
         """Fingerprint of the training code with this run's head layout."""
         return provenance.fingerprint("mtp.train", (f"mtp.heads.{self.runs[run].heads}",))
 
-    def priority(self, run: str) -> int:
-        """Long runs first, so that the last minutes are not spent waiting for one of them."""
-        longest = max(config.flops for config in self.runs.values())
-        return round(1000 * self.runs[run].flops / longest)
-
     def eval_settings(self, name: str) -> str:
         return json.dumps(self.scale.evals[name], sort_keys=True)
 

@@ -6,6 +6,7 @@ rule corpus:
         manifest="results/data/{corpus}/bytes/manifest.json",
     log:
         "results/data/logs/{corpus}.bytes.log",
+    priority: 2000
     conda:
         "../../environment.yml"
     threads: 1
@@ -13,7 +14,8 @@ rule corpus:
         corpus=lambda w: SUITE.corpus_json(w.corpus),
         code=SUITE.code("mtp.data.build"),
         out=lambda w, output: os.path.dirname(output.manifest),
-    priority: 2000
+    message:
+        "corpus {wildcards.corpus}: fetch, filter, deduplicate, split (log: {log})"
     shell:
         "python -m mtp.prepare corpus --corpus {params.corpus:q} --out {params.out:q} > {log:q} 2>&1"
 
@@ -29,6 +31,7 @@ rule tokens:
         manifest="results/data/{corpus}/bpe{vocab_size}/manifest.json",
     log:
         "results/data/logs/{corpus}.bpe{vocab_size}.log",
+    priority: 2000
     conda:
         "../../environment.yml"
     threads: 1
@@ -36,7 +39,8 @@ rule tokens:
         code=SUITE.code("mtp.data.tokenizer"),
         source=lambda w, input: os.path.dirname(input[0]),
         out=lambda w, output: os.path.dirname(output.manifest),
-    priority: 2000
+    message:
+        "corpus {wildcards.corpus}: {wildcards.vocab_size} byte-level BPE tokens (log: {log})"
     shell:
         "python -m mtp.prepare tokens --bytes-dir {params.source:q} --vocab-size {wildcards.vocab_size}"
         " --out {params.out:q} > {log:q} 2>&1"
@@ -56,5 +60,7 @@ rule baselines:
     params:
         code=SUITE.code("mtp.data.baselines"),
         source=lambda w, input: os.path.dirname(input[0]),
+    message:
+        "corpus {wildcards.corpus}: gzip, xz and 5-gram"
     shell:
         "python -m mtp.prepare baselines --bytes-dir {params.source:q} --out {output:q} > {log:q} 2>&1"

@@ -19,6 +19,8 @@ rule evaluate:
         code=lambda w: SUITE.eval_code(w.run, w.eval),
         run=lambda w, input: os.path.dirname(input.record),
         data=lambda w: SUITE.data_folder(w.run),
+    message:
+        "{wildcards.eval} of {wildcards.run}"
     shell:
         "python -m mtp.evaluate --run {params.run:q} --data {params.data:q} --eval {wildcards.eval}"
         " --settings {params.settings:q} --code {params.code} --out {output:q} > {log:q} 2>&1"

@@ -21,6 +21,8 @@ rule table:
         code=SUITE.code("mtp.report.tables"),
         templates=SUITE.templates(),
         scale=SUITE.scale.scale,
+    message:
+        "table of {wildcards.experiment}"
     shell:
         "python -m mtp.report.tables {wildcards.experiment} --scale {params.scale} > {log:q} 2>&1"
 
@@ -48,6 +50,8 @@ rule figure:
         spec=lambda w: SUITE.spec_json(w.experiment),
         code=lambda w: SUITE.figure_code(w.experiment, w.figure),
         scale=SUITE.scale.scale,
+    message:
+        "figure {wildcards.experiment}.{wildcards.figure}"
     shell:
         "python -m mtp.report.figures {wildcards.experiment} --figure {wildcards.figure}"
         " --scale {params.scale} > {log:q} 2>&1"
@@ -71,6 +75,8 @@ rule claims:
         specs=SUITE.all_specs_json(),
         code=SUITE.code("mtp.report.claims"),
         scale=SUITE.scale.scale,
+    message:
+        "verdicts on claims"
     shell:
         "python -m mtp.report.claims --scale {params.scale} > {log:q} 2>&1"
 
@@ -93,6 +99,8 @@ rule gallery:
         code=SUITE.code("mtp.report.gallery"),
         templates=SUITE.templates(),
         scale=SUITE.scale.scale,
+    message:
+        "gallery: {output}"
     shell:
         "python -m mtp.report.gallery --scale {params.scale} > {log:q} 2>&1"
 
@@ -103,6 +111,6 @@ for _name in SUITE.experiments:
     rule:
         name:
             _name
-        localrule: True
         input:
             SUITE.exhibit(_name),
+        localrule: True

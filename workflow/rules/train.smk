@@ -11,6 +11,7 @@ rule train:
         f"{RESULTS}/logs/train/{{run}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{run}}.tsv"
+    priority: 100
     conda:
         "../../environment.yml"
     threads: 1
@@ -22,7 +23,8 @@ rule train:
         data=lambda w: SUITE.data_folder(w.run),
         out=lambda w, output: os.path.dirname(output.record),
         checkpoint_seconds=SUITE.scale.checkpoint_seconds,
-    priority: 100
+    message:
+        "train {wildcards.run} (follow: tail -f {log})"
     shell:
         "python -m mtp.train --config {params.config:q} --code {params.code} --data {params.data:q}"
         " --out {params.out:q} --checkpoint-seconds {params.checkpoint_seconds} > {log:q} 2>&1"
