@@ -22,9 +22,9 @@ report: "workflow/report/workflow.rst"
 rule all:
     """Every table and figure at the current scale, and the gallery."""
     default_target: True
-    localrule: True
     input:
         f"{FIGURES}/index.html",
+    localrule: True
 
 
 onstart:

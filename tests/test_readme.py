@@ -47,10 +47,11 @@ def commands(document: str, start: str) -> Iterator[list[str]]:
 
 
 @functools.cache
-def help_of(*words: str) -> str:
+def options_of(*words: str) -> set[str]:
+    """Long and short options that a command's help names."""
     done = subprocess.run([sys.executable, "-m", *words, "--help"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", done.stdout))
 
 
 @functools.cache
@@ -73,7 +74,7 @@ def test_modules_and_options(document: str) -> None:
         assert (ROOT / words[0].replace(".", "/")).with_suffix(".py").exists(), f"{document}: {words[0]}"
         subcommand = words[1:2] if words[0] == "mtp.prepare" and not words[1].startswith("-") else []
         if options := [word for word in words[1:] if word.startswith("--")] or subcommand:
-            told = help_of(words[0], *subcommand)
+            told = options_of(words[0], *subcommand)
             missing = [option for option in options if option.startswith("--") and option not in told]
             assert not missing, f"{document}: python -m {' '.join(words)}: {missing}"
 
@@ -93,7 +94,7 @@ def test_snakemake_targets_and_files(document: str) -> None:
             elif not word.startswith("-"):
                 assert word in known, f"{document}: snakemake {' '.join(words)}"
             else:
-                assert word in help_of("snakemake"), f"{document}: snakemake {' '.join(words)}"
+                assert word in options_of("snakemake"), f"{document}: snakemake {' '.join(words)}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
