@@ -91,6 +91,7 @@ def broken(tmp_path: Path, text: str) -> str:
         ({"tilte": "x"}, "tilte: unknown key; did you mean 'title'?"),
         ({"grid": {"n_futur": [1]}}, "n_futur: unknown key; did you mean 'n_future'?"),
         ({"grid": {"n_future": [1, 9]}}, "leave no trunk of layers: 6"),
+        ({"base": GOOD["base"] | {"seed": 3}}, "base.seed: seeds come from the scale"),
         ({"grid": {"n_future": []}}, "grid.n_future: needs a list with at least one value"),
         ({"grid": {"dim": [32]}}, "dim: 32 split over attention_heads: 3"),
         ({"grid": {"heads": ["paralel"], "n_future": [2]}}, "unknown layout 'paralel'; did you mean 'parallel'?"),

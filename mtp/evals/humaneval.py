@@ -32,7 +32,7 @@ from mtp.sandbox import SandboxUnavailable, Verdict, WrongVerdict, humaneval_pro
 
 VERSION = 1
 STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
-"""Of the paper's evaluation: the function is over when something else starts at the left margin."""
+"""Those of Chen et al. (2021); the multi-token paper states none. The function is over when something else starts at the left margin."""
 SAMPLES, PARTIAL = "humaneval.samples.jsonl.gz", "humaneval.partial.jsonl"
 REQUIRED = {
     "samples": int, "temperatures": list, "top_p": float, "max_tokens": int, "ks": list, "batch_size": int,
