@@ -283,7 +283,9 @@ def load_spec(path: Path) -> Spec:
         raise UserError(f"{path}: {_explain(error, Spec)}") from None
     for where, base in [("base", spec.base), *((f"arms.{name}.base", arm.base) for name, arm in spec.arms.items())]:
         if "seed" in base:
-            raise UserError(f"{path}: {where}.seed: seeds come from the scale; to choose them, make seed an axis of the grid")
+            raise UserError(
+                f"{path}: {where}.seed: seeds come from the scale; to choose them, make seed an axis of the grid"
+            )
     if spec.grid and spec.arms:
         raise UserError(f"{path}: grid: an experiment has either a grid or arms (each with its grid), not both")
     for i, claim in enumerate(spec.claims):

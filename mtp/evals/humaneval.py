@@ -32,7 +32,8 @@ from mtp.sandbox import SandboxUnavailable, Verdict, WrongVerdict, humaneval_pro
 
 VERSION = 1
 STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
-"""Those of Chen et al. (2021); the multi-token paper states none. The function is over when something else starts at the left margin."""
+"""Those of Chen et al. (2021); the multi-token paper states none. A function is over when something else starts at
+the left margin."""
 SAMPLES, PARTIAL = "humaneval.samples.jsonl.gz", "humaneval.partial.jsonl"
 REQUIRED = {
     "samples": int, "temperatures": list, "top_p": float, "max_tokens": int, "ks": list, "batch_size": int,
