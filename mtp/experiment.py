@@ -53,7 +53,7 @@ class Scale(Strict):
     gpus_per_run: int = 0
     checkpoint_seconds: int = 60
     flops_per_second: float
-    """What one training job reaches here; only for the time estimate printed at the start."""
+    """Training FLOPs over job seconds of everything, evaluations included: for the estimate printed at the start."""
 
 
 class Metric(Strict):
@@ -451,7 +451,7 @@ def summary(experiments: Mapping[str, Experiment], scale: Scale, cores: int = 1)
     lines = [
         f"Scale {scale.scale}: {scale.about}",
         f"{len(experiments)} experiments share {len(runs)} training runs ({flops:.2e} FLOPs);"
-        f" training alone takes about {time} on {cores} job(s) side by side.",
+        f" all of it takes about {time} with {cores} job(s) side by side, less what is done already.",
     ]
     for name, experiment in experiments.items():
         run, not_run = len(experiment.runs), sum(1 for p in experiment.points if p.skipped)

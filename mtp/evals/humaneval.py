@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from mtp import cpu
 from mtp.atomic import replacing
 from mtp.data.storage import sha256_of
 from mtp.data.vocabulary import Vocabulary
@@ -119,7 +120,8 @@ def draw_samples(
                     yield Request(problem, sample, prompt)
 
     wanted = len(prompts) * settings["samples"] * len(settings["temperatures"])
-    with arithmetic(model), bar(total=wanted, initial=len(partial.found), desc="samples", unit="sample") as progress:
+    progress = bar(total=wanted, initial=len(partial.found), desc="samples", unit="sample")
+    with arithmetic(model), cpu.small_products(), progress:
         for temperature in settings["temperatures"]:
             sampling = Sampling(temperature, settings["top_p"], settings["max_tokens"], STOPS, seed)
             requests = list(missing(label(temperature)))
