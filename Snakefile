@@ -28,4 +28,4 @@ rule all:
 
 
 onstart:
-    print(plan())
+    print(plan(), file=sys.stderr, flush=True)
