@@ -24,12 +24,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from mtp import checkpoint, cpu, provenance
 from mtp.atomic import replacing, write_text
 from mtp.config import RunConfig
 from mtp.data.batches import Batches
+from mtp.data.storage import need_space
 from mtp.data.vocabulary import Vocabulary
 from mtp.errors import UserError
 from mtp.likelihood import held_out_score
@@ -191,6 +193,8 @@ def train(
     if finished(out, identity):
         log.info("%s is finished already", config.name())
         return out / "model.safetensors"
+    # Two checkpoints of weights and two moments in float32, and the weights once more: 28 bytes per weight.
+    need_space(out, 28 * config.parameters)
     trainer = Trainer(config, data, out, device)
     saved = checkpoint.load(out, identity)
     if saved is not None:
@@ -270,7 +274,10 @@ def train(
     curve.close()
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in trainer.model.state_dict().items()}
     with replacing(out / "model.safetensors") as temporary:
-        save_file(weights, temporary)
+        try:
+            save_file(weights, temporary)
+        except SafetensorError as error:
+            raise UserError(f"{out / 'model.safetensors'}: could not be written ({error}); is the disk full?") from None
     # Snakemake deletes the declared outputs of a killed job: rows grow in undeclared files until all is done.
     for partial in (metrics.path, curve.path):
         write_text(partial.with_name(partial.name.replace(".partial", "")), partial.read_text())

@@ -37,8 +37,8 @@ def need_space(folder: Path, size: int) -> None:
     free = shutil.disk_usage(there).free
     if free < size:
         raise UserError(
-            f"{folder}: needs {size / 1e6:,.0f} MB of disk but only {free / 1e6:,.0f} MB are free; make room or"
-            " choose a smaller corpus"
+            f"{folder}: needs {size / 1e6:,.0f} MB of disk but only {free / 1e6:,.0f} MB are free;"
+            " make room and run again"
         )
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -166,6 +167,15 @@ def test_full_disk_is_one_line(data: Path, tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(UserError, match="no space left"):
         train(tiny(), data, tmp_path)
     assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_too_little_disk_is_said_before_the_first_step(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 99, 1))
+    with pytest.raises(UserError, match=r"needs .* MB of disk"):
+        train(tiny(), data, tmp_path)
+    assert not list(tmp_path.glob("*.csv"))
 
 
 def test_learning_rate_schedule() -> None:
