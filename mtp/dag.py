@@ -39,7 +39,10 @@ class Suite:
         self.runs = experiment.all_runs(self.experiments)
         self.wanted = experiment.evals_of_runs(self.experiments)
         self.results, self.figures = f"results/{name}", f"figures/{name}"
-        self.corpora = {run.corpus: load_corpus(run.corpus) for run in self.runs.values()}
+        try:
+            self.corpora = {run.corpus: load_corpus(run.corpus) for run in self.runs.values()}
+        except UserError as error:
+            raise UserError(f"experiments/scales/{name}.yaml: corpora: {error}") from None
         # Jobs must find this interpreter even when its environment was not activated.
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         # Two jobs on two cores: spinning threads would starve the neighbour.

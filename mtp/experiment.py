@@ -377,6 +377,12 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS) -> Experiment:
         if name in evals and name not in scale.evals:
             raise UserError(f"{root}/scales/{scale.scale}.yaml: evals: {name} is missing; {path} asks for it")
     arms = spec.arms or {"": Arm(base={}, grid=spec.grid)}
+    for arm_name, arm in arms.items():
+        known_keys = (*RunConfig.names(), *RUNGS)
+        for key in arm.grid:
+            if key not in known_keys:
+                where = f"arms.{arm_name}.grid" if arm_name else "grid"
+                raise UserError(f"{path}: {where}.{key}: unknown key{nearest(key, known_keys)}")
     _check_restriction(f"{path}: at.{scale.scale}.grid", whole, [arm.grid for arm in arms.values()])
     points: list[Point] = []
     for arm_name, arm in arms.items():

@@ -89,7 +89,10 @@ def broken(tmp_path: Path, text: str) -> str:
     ("change", "expected"),
     [
         ({"tilte": "x"}, "tilte: unknown key; did you mean 'title'?"),
-        ({"grid": {"n_futur": [1]}}, "n_futur: unknown key; did you mean 'n_future'?"),
+        (
+            {"grid": {"n_futur": [1]}, "at": {"cpu": {"grid": {"n_future": [1]}}}},
+            "grid.n_futur: unknown key; did you mean",
+        ),
         ({"grid": {"n_future": [1, 9]}}, "leave no trunk of layers: 6"),
         ({"base": GOOD["base"] | {"seed": 3}}, "base.seed: seeds come from the scale"),
         ({"grid": {"n_future": []}}, "grid.n_future: needs a list with at least one value"),

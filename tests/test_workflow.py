@@ -107,6 +107,11 @@ def test_an_ablation_is_one_file(project: Path) -> None:
     [
         ("experiments/ablations/bad.yaml", ABLATION.replace("peak_lr", "peak_rl"), "did you mean 'peak_lr'?"),
         ("experiments/ablations/bad.yaml", ABLATION.replace("[1, 4]", "[1, 6]"), "leave no trunk"),
+        (
+            "experiments/ablations/bad.yaml",
+            ABLATION + "at: {cpu: {grid: {n_futur: [1]}}}\n",
+            "not an axis; did you mean",
+        ),
         ("experiments/corpora/code_small.yaml", "kind: wheels\nlock: none.txt\n", "none.txt"),
         ("experiments/corpora/code_small.yaml", "kind: wheel\n", "did you mean 'wheels'?"),
         ("experiments/scales/cpu.yaml", "scale: cpu\nabut: x\n", "experiments/scales/cpu.yaml"),
