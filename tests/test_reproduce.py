@@ -49,8 +49,9 @@ QUIET = ("--cores", "2", "--quiet", "all")
 
 def make_project(folder: Path) -> Path:
     copy_project(folder)
-    for path in (folder / "experiments" / "paper").iterdir():
-        path.unlink()
+    for kind in ("paper", "ablations"):
+        for path in (folder / "experiments" / kind).iterdir():
+            path.unlink()
     (folder / "experiments" / "scales" / "cpu.yaml").write_text(SCALE)
     (folder / "experiments" / "paper" / "small.yaml").write_text(EXPERIMENT)
     (folder / "experiments" / "paper" / "other.yaml").write_text(BYTES)
@@ -110,7 +111,7 @@ def test_a_hyperparameter_reruns_exactly_its_runs(finished: Path) -> None:
     yaml.write_text(old)
     assert len(jobs["train"]) == 2
     assert all("bpe300" in name for name in jobs["train"])
-    assert jobs["table"] == ["experiment=small"]
+    assert jobs["table"] == ["small"]
 
 
 def test_editing_the_loss_retrains_all(finished: Path) -> None:
