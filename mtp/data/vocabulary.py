@@ -4,6 +4,7 @@ bytes: 256 entries; 0xFF ends a document and 0xFE pads, neither occurs in UTF-8.
 bpe<V>: V entries of a `tokenizer.json`; `<|doc|>` = 0 ends a document and `<|pad|>` = 1 pads.
 """
 
+import abc
 import functools
 import json
 from collections.abc import Iterable
@@ -20,7 +21,7 @@ PADDING = "<|pad|>"
 TOKENIZER = "tokenizer.json"
 
 
-class Vocabulary:
+class Vocabulary(abc.ABC):
     """Common part of both kinds."""
 
     name: str
@@ -40,9 +41,9 @@ class Vocabulary:
         """int64 [V]: bytes of text that an entry stands for; 0 for the separator and the pad."""
         return np.array([len(piece) for piece in self.pieces], np.int64)
 
+    @abc.abstractmethod
     def encode(self, text: str) -> np.ndarray:
         """int64 ids of the text, without a separator."""
-        raise NotImplementedError
 
     def decode(self, ids: Iterable[int]) -> bytes:
         """The bytes that the ids stand for; separators and pads stand for none."""
