@@ -24,8 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mtp.block import KeyValues
 from mtp.data.vocabulary import Vocabulary
-from mtp.model import KeyValues, Model
+from mtp.model import Model
 
 Finish = Literal["stop", "end of document", "length"]
 

@@ -9,8 +9,8 @@ The n layers are taken from the trunk, so the number of weights does not depend 
 
 from torch import Tensor, nn
 
+from mtp.block import Block, Rope
 from mtp.config import RunConfig
-from mtp.model import Block, Rope
 
 LAYERS_PER_HEAD = 1
 

@@ -10,8 +10,8 @@ of weights grows by V x dim per head. That is little for bytes (V = 256) and pro
 
 from torch import Tensor, nn
 
+from mtp.block import Rope
 from mtp.config import RunConfig
-from mtp.model import Rope
 
 LAYERS_PER_HEAD = 0
 

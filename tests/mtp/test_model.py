@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 import torch
 
+from mtp.block import causal_attention
 from mtp.config import RunConfig, head_layouts, layers_per_head
-from mtp.model import Model, causal_attention
+from mtp.model import Model
 from tests.conftest import tiny
 
 
