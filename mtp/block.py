@@ -105,6 +105,7 @@ class Attention(nn.Module):
         self,
         x_BTD: Tensor,
         rope: Rope,
+        mask: Tensor | None = None,
         cache: KeyValues | None = None,
         rows_B: Tensor | None = None,
         positions_BT: Tensor | None = None,
@@ -115,7 +116,9 @@ class Attention(nn.Module):
         B, T, D = x_BTD.shape
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(x_BTD).chunk(3, dim=-1))
         q, k = rope(q, positions_BT), rope(k, positions_BT)
-        if cache is None:
+        if cache is None and mask is not None:
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask.to(q.dtype))
+        elif cache is None:
             mixed = causal_attention(q, k, v)
         else:
             assert positions_BT is not None
@@ -148,7 +151,7 @@ class Block(nn.Module):
         self.ffn_norm = RMSNorm(config.dim, config.norm_eps)
         self.ffn = SwiGLU(config)
 
-    def forward(self, x_BTD: Tensor, rope: Rope, **cached: object) -> Tensor:
-        """x_BTD -> x_BTD; `cached` goes to `Attention`."""
-        x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), rope, **cached)
+    def forward(self, x_BTD: Tensor, rope: Rope, mask: Tensor | None = None, **cached: object) -> Tensor:
+        """x_BTD -> x_BTD; `mask` and `cached` go to `Attention`."""
+        x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), rope, mask, **cached)
         return x_BTD + self.ffn(self.ffn_norm(x_BTD))

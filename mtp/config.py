@@ -26,6 +26,8 @@ MAX_FUTURE = 64
 windows does not depend on n and all arms of an experiment read the same data."""
 
 PRECISIONS = ("float32", "bfloat16")
+LOSS_SCHEMES = ("naive", "checkpointed", "sequential", "chunked")
+HEAD_SCHEDULES = ("constant", "add", "drop", "fade_in", "fade_out")
 HEADS_FOLDER = Path(__file__).parent / "heads"
 
 
@@ -40,17 +42,69 @@ def head_layouts() -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in HEADS_FOLDER.glob("*.py") if not p.stem.startswith("_")))
 
 
-@functools.cache
-def layers_per_head(layout: str) -> int:
-    """Transformer layers that one head of this layout takes from the trunk.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What a head layout costs and allows: the literal `LAYOUT` of its file."""
 
-    Read as the literal `LAYERS_PER_HEAD` from the layout's source, since importing it would import torch.
+    layers_per_head: int
+    """Transformer layers that one head takes from the trunk."""
+    matrices_per_head: int = 0
+    """dim x dim matrices of every head, beside its layers."""
+    matrices_per_link: int = 0
+    """dim x dim matrices that join a head to the one before it (n - 1 links)."""
+    vectors_per_link: int = 0
+    """Norm weights (dim) of every link."""
+    own_unembedding: bool = False
+    """Every head has an unembedding of its own, instead of one for all."""
+    one_state: bool = False
+    """All heads predict from the trunk state itself."""
+    reads_ahead: bool = False
+    """Head i sees the i - 1 tokens before the one it predicts."""
+    detachable: bool = True
+    """Heads 2..n can be left out without changing head 1, so that `detach_heads` means something."""
+
+
+@functools.cache
+def layout_of(name: str) -> Layout:
+    """Read as a literal from the layout's source, since importing it would import torch.
+
+    Raises:
+        UserError: the file has no literal LAYOUT, or one with unknown keys.
     """
-    for node in ast.parse((HEADS_FOLDER / f"{layout}.py").read_text()).body:
+    path = HEADS_FOLDER / f"{name}.py"
+    for node in ast.parse(path.read_text()).body:
         match node:
-            case ast.Assign(targets=[ast.Name(id="LAYERS_PER_HEAD")], value=ast.Constant(value=int(n))):
-                return n
-    raise UserError(f"mtp/heads/{layout}.py: no literal LAYERS_PER_HEAD = <int>")
+            case ast.Assign(targets=[ast.Name(id="LAYOUT")], value=value):
+                try:
+                    return Layout(**ast.literal_eval(value))
+                except (TypeError, ValueError) as error:
+                    raise UserError(f"mtp/heads/{name}.py: LAYOUT: {error}") from None
+    raise UserError(f"mtp/heads/{name}.py: no literal LAYOUT = {{...}}")
+
+
+def parse_head_weights(text: str, n: int) -> tuple[float, ...]:
+    """Weights of the n heads' losses: `uniform`, `geometric 0.5` (1, 1/2, 1/4, ...) or a list "1, 0.5, 0.25".
+
+    Raises:
+        UserError: not one of these, a negative weight, none positive, or not n of them.
+    """
+    words = text.replace(",", " ").split()
+    try:
+        if words == ["uniform"]:
+            weights = (1.0,) * n
+        elif words[:1] == ["geometric"] and len(words) == 2:
+            weights = tuple(float(words[1]) ** i for i in range(n))
+        else:
+            weights = tuple(map(float, words))
+    except ValueError:
+        raise UserError(
+            f"head_weights: {text!r} is neither 'uniform', 'geometric <ratio>' nor a list of numbers"
+        ) from None
+    if len(weights) != n:
+        raise UserError(f"head_weights: {len(weights)} weights for n_future: {n}")
+    if not all(0 <= w < float("inf") for w in weights) or not any(weights):
+        raise UserError(f"head_weights: {text!r}: weights must be 0 or more, and one of them positive")
+    return weights
 
 
 def vocabulary_size(vocabulary: str) -> int:
@@ -78,10 +132,25 @@ class RunConfig:
     layers: int
     """All transformer layers, heads included: the trunk has `layers - n_future` of them (parallel heads)."""
     attention_heads: int
+    extra_layers: int = 0
+    """Layers beyond `layers`, so that heads need not be paid for by the trunk (Table S4: "+3")."""
     n_future: int = 1
     heads: str = "parallel"
     rope_theta: float = 10000.0
     norm_eps: float = 1e-5
+    # loss (Section 2; the paper weighs all heads alike, in the sequential order)
+    loss_scheme: str = "chunked"
+    """Same gradient, different memory: `naive`, `checkpointed`, `sequential` (Figure 2) or `chunked`, which is
+    sequential and never holds more than a chunk of logits (mtp/loss.py)."""
+    head_weights: str = "uniform"
+    """`uniform`, `geometric <ratio>` or one number per head."""
+    head_schedule: str = "constant"
+    """How the weights of heads 2..n change over training: `constant`; `add` or `drop` them one after another in n
+    equal phases; `fade_in` or `fade_out` linearly."""
+    detach_heads: bool = False
+    """Heads 2..n learn, but trunk, head 1, norm and unembedding learn from head 1 alone."""
+    document_mask: bool = False
+    """Nothing is attended to, and nothing but head 1 is trained, across the end of a document."""
     # optimisation
     context: int
     """Positions per window, in tokens (bytes for byte models)."""
@@ -100,6 +169,10 @@ class RunConfig:
     clip: float = 1.0
     precision: str = "float32"
     """`bfloat16` is autocast: weights and optimiser state stay in float32."""
+    compile: bool = False
+    """Blocks through torch.compile: pays on a GPU and for long runs; needs a C++ compiler on a CPU."""
+    checkpoint_trunk: bool = False
+    """Recompute the trunk's layers in the backward pass instead of keeping their activations."""
     seed: int = 0
     validations: int = 8
     """Points of the validation curve."""
@@ -148,16 +221,27 @@ class RunConfig:
             self.micro_batch == 0 or (self.micro_batch > 0 and self.batch_size % self.micro_batch == 0),
             f"micro_batch: {self.micro_batch} does not divide batch_size: {self.batch_size}",
         )
+        need(self.extra_layers >= 0, f"extra_layers: must be 0 or more, got {self.extra_layers}")
+        for name, value, known in (
+            ("loss_scheme", self.loss_scheme, LOSS_SCHEMES),
+            ("head_schedule", self.head_schedule, HEAD_SCHEDULES),
+            ("precision", self.precision, PRECISIONS),
+        ):
+            need(value in known, f"{name}: unknown {value!r}{nearest(value, known)} (known: {', '.join(known)})")
+        weights = parse_head_weights(self.head_weights, self.n_future)
+        need(
+            not self.detach_heads or self.layout.detachable,
+            f"detach_heads: head 1 of the {self.heads} layout cannot do without the others",
+        )
+        need(
+            weights[0] > 0 or not self.detach_heads,
+            "detach_heads: head 1 alone trains the trunk, so its weight in head_weights must be positive",
+        )
         need(self.peak_lr > 0, f"peak_lr: must be positive, got {self.peak_lr}")
         need(0 <= self.decay_ratio <= 1, f"decay_ratio: must be in [0, 1], got {self.decay_ratio}")
         need(
             0 <= self.warmup_steps <= self.steps,
             f"warmup_steps: {self.warmup_steps} is not in [0, steps: {self.steps}]",
-        )
-        need(
-            self.precision in PRECISIONS,
-            f"precision: unknown {self.precision!r}{nearest(self.precision, PRECISIONS)}"
-            f" (known: {', '.join(PRECISIONS)})",
         )
 
     # ---- derived sizes -------------------------------------------------------------------------------
@@ -167,9 +251,28 @@ class RunConfig:
         return vocabulary_size(self.vocabulary)
 
     @property
+    def separator(self) -> int:
+        """Entry that ends a document (mtp/data/vocabulary.py)."""
+        return 0xFF if self.vocabulary == "bytes" else 0
+
+    @property
+    def layout(self) -> Layout:
+        return layout_of(self.heads)
+
+    @property
+    def weights_of_heads(self) -> tuple[float, ...]:
+        """Weights of the n losses, before any schedule."""
+        return parse_head_weights(self.head_weights, self.n_future)
+
+    @property
+    def all_layers(self) -> int:
+        """Transformer layers of trunk and heads together."""
+        return self.layers + self.extra_layers
+
+    @property
     def trunk_layers(self) -> int:
         """Layers of the shared trunk: what the n heads leave over (Section 2: "removing n-1 layers")."""
-        return self.layers - self.n_future * layers_per_head(self.heads)
+        return self.all_layers - self.n_future * self.layout.layers_per_head
 
     @property
     def ffn_dim(self) -> int:
@@ -181,12 +284,20 @@ class RunConfig:
     @property
     def unembeddings(self) -> int:
         """Unembedding matrices: one, or one per head where the layout replicates them (Appendix B)."""
-        return self.n_future if layers_per_head(self.heads) == 0 else 1
+        return self.n_future if self.layout.own_unembedding else 1
+
+    @property
+    def _block_matrices(self) -> int:
+        """Weights that a position is multiplied with, unembedding aside: 4 dim^2 attention and 3 dim ffn per
+        layer, and what the layout adds."""
+        added = self.n_future * self.layout.matrices_per_head + (self.n_future - 1) * self.layout.matrices_per_link
+        return self.all_layers * (4 * self.dim**2 + 3 * self.dim * self.ffn_dim) + added * self.dim**2
 
     @property
     def non_embedding_parameters(self) -> int:
-        """Weights of all blocks and norms (4 dim^2 attention + 3 dim ffn + 2 dim norms per layer)."""
-        return self.layers * (4 * self.dim**2 + 3 * self.dim * self.ffn_dim + 2 * self.dim) + self.dim
+        """All weights but embedding and unembedding: matrices, two norms per layer and the final one."""
+        norms = 2 * self.all_layers + 1 + (self.n_future - 1) * self.layout.vectors_per_link
+        return self._block_matrices + norms * self.dim
 
     @property
     def parameters(self) -> int:
@@ -200,17 +311,24 @@ class RunConfig:
 
     @property
     def flops(self) -> float:
-        """Training FLOPs: 6 per weight and position, plus causal attention, unembedding once per head."""
-        blocks = self.layers * (4 * self.dim**2 + 3 * self.dim * self.ffn_dim)
-        attention = self.layers * self.context * self.dim  # half of 2*T*d: the causal half
-        unembed = self.n_future * self.vocab_size * self.dim
-        return 6.0 * (blocks + attention + unembed) * self.tokens
+        """Training FLOPs: 6 per weight and position, plus causal attention, unembedding once per head.
+
+        Once in all where every head reads the same logits (one state, one unembedding).
+        """
+        attention = self.all_layers * self.context * self.dim  # half of 2*T*d: the causal half
+        logits = 1 if self.layout.one_state and not self.layout.own_unembedding else self.n_future
+        return 6.0 * (self._block_matrices + attention + logits * self.vocab_size * self.dim) * self.tokens
 
     # ---- canonical form and name ---------------------------------------------------------------------
 
     def canonical(self) -> "RunConfig":
-        """With n_future = 1 every head layout is the same plain model: one name for all of them."""
-        return dataclasses.replace(self, heads="parallel") if self.n_future == 1 else self
+        """One form, hence one name, for what is one model: with n_future = 1 every head layout is the plain model."""
+        weights = self.weights_of_heads
+        told = "uniform" if set(weights) == {1.0} else ", ".join(map(str, weights))
+        same = dataclasses.replace(self, head_weights=told)
+        if self.n_future > 1:
+            return same
+        return dataclasses.replace(same, heads="parallel", head_schedule="constant", detach_heads=False)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -263,14 +381,21 @@ class RunConfig:
 
 
 def _typed(key: str, value: Any, kind: Any) -> Any:
-    """`value` as `kind` (int, float or str); YAML reads 1e-3 as text, so numbers in text count as floats."""
+    """`value` as `kind` (int, float, bool or str); YAML reads 1e-3 as text, so numbers in text count as floats.
+
+    A list of numbers counts as text: `head_weights: [1, 0.5]`.
+    """
     try:
+        if kind is bool and isinstance(value, bool):
+            return value
         if kind is int and isinstance(value, int) and not isinstance(value, bool):
             return value
         if kind is float and isinstance(value, int | float | str) and not isinstance(value, bool):
             return float(value)
         if kind is str and isinstance(value, str):
             return value
+        if kind is str and isinstance(value, list) and all(isinstance(v, int | float) for v in value):
+            return ", ".join(map(str, value))
     except ValueError:
         pass
     raise UserError(f"{key}: expected {kind.__name__}, got {value!r}")

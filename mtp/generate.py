@@ -1,4 +1,4 @@
-"""Sampling from a trained model: the trunk and head 1 only, with cached keys and values.
+"""Sampling from a trained model: the trunk and the path to head 1 only, with cached keys and values.
 
     from mtp.generate import Request, Sampling, generate
     for sample in generate(model, vocabulary, [Request(0, 0, vocabulary.encode("def f("))], Sampling()):
@@ -18,7 +18,7 @@ so a sample depends neither on the batch size nor on its neighbours, up to float
 import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -117,22 +117,25 @@ class Decoder:
         self.model = model
         self.device = next(model.parameters()).device
         self.context = model.config.context
+        self.path = model.path(0)
         self.caches = self.new_caches(rows, self.context)
 
     def new_caches(self, rows: int, positions: int) -> list[KeyValues]:
-        """One per trunk layer and one for head 1 (unused where that has no layer)."""
+        """One per trunk layer and one per branch on the path to head 1 (unused where a branch has no layer)."""
         config = self.model.config
+        layers = config.trunk_layers + len(self.path)
         dtype = torch.get_autocast_dtype(self.device.type) if torch.is_autocast_enabled(self.device.type) else None
         like = torch.empty(0, device=self.device, dtype=dtype or self.model.embedding.weight.dtype)
         heads = config.attention_heads
-        return [KeyValues(rows, heads, positions, config.dim // heads, like) for _ in range(config.trunk_layers + 1)]
+        return [KeyValues(rows, heads, positions, config.dim // heads, like) for _ in range(layers)]
 
     def logits(self, tokens_BT: Tensor, positions_BT: Tensor, caches: list[KeyValues], reach: int) -> Tensor:
         """Next-token logits_BV after the last of T tokens, which are added to the caches."""
-        where = {"positions_BT": positions_BT, "reach": reach}
-        z_BTD = self.model.trunk_states(tokens_BT, caches=caches[:-1], **where)
-        h_BTD = self.model.heads(0, z_BTD, self.model.rope, cache=caches[-1], **where)
-        return self.model.unembed(0, h_BTD[:, -1:])[:, 0].float()
+        where: dict[str, Any] = {"positions_BT": positions_BT, "reach": reach}
+        x_BTD = self.model.trunk_states(tokens_BT, caches=caches, **where)
+        for branch, cache in zip(self.path, caches[self.model.config.trunk_layers :], strict=True):
+            x_BTD = self.model.branch(branch, x_BTD, cache=cache, **where)
+        return self.model.logits(0, x_BTD[:, -1:])[:, 0].float()
 
     def prefill(self, prompt: np.ndarray) -> tuple[list[KeyValues], Tensor]:
         """Caches of one row that hold a prompt, and logits_1V after it."""

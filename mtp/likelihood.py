@@ -15,11 +15,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from mtp.cross_entropy import IGNORED
 from mtp.data.vocabulary import Vocabulary
 from mtp.loss import split_window
 from mtp.model import Model
-
-IGNORED = -100
 
 
 @dataclasses.dataclass
@@ -45,19 +44,22 @@ class Score:
 def windows(
     tokens_S: Sequence[int] | np.ndarray, first_target: int, context: int, stride: int, n: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Windows over one sequence: (inputs_T, targets_TN), where targets that are not to be scored are `IGNORED`.
+    """Windows over one sequence: (window_S, targets_TN), where targets that are not to be scored are `IGNORED`.
+
+    A window holds T inputs and n tokens more; behind the end of the text it repeats the last token.
 
     Not scored: targets before index `first_target` or past the end, and inputs that an earlier window scored.
     """
     text_S = torch.as_tensor(np.asarray(tokens_S, dtype=np.int64))
     S = len(text_S)
     for start in range(0, max(1, S - 1 - context + stride), stride):
-        inputs_1T, targets_1TN = split_window(torch.arange(start, start + context + n)[None], n)
+        index_S = torch.arange(start, start + context + n)
+        targets_1TN = split_window(index_S[None], n)[1]
         new_T = torch.arange(context) >= (0 if start == 0 else context - stride)
         scored_TN = new_T[:, None] & (targets_1TN[0] >= first_target) & (targets_1TN[0] < S)
         if scored_TN.any():
             targets_TN = torch.where(scored_TN, text_S[targets_1TN[0].clamp(max=S - 1)], IGNORED)
-            yield text_S[inputs_1T[0].clamp(max=S - 1)], targets_TN
+            yield text_S[index_S.clamp(max=S - 1)], targets_TN
 
 
 @torch.no_grad()
@@ -75,13 +77,12 @@ def score(
     total = Score(*(np.zeros(n) for _ in range(4)))
     every = (window for tokens_S, first in sequences for window in windows(tokens_S, first, T, stride, n))
     while batch := list(itertools.islice(every, batch_size)):
-        inputs_BT = torch.stack([inputs_T for inputs_T, _ in batch]).to(device)
+        window_BS = torch.stack([window_S for window_S, _ in batch]).to(device)
         targets_BTN = torch.stack([targets_TN for _, targets_TN in batch]).to(device)
-        z_BTD = model.trunk_states(inputs_BT)
-        for i in range(n):
+        for i, h_BTD in model.head_states(window_BS, T):
             scored_BT = targets_BTN[..., i] != IGNORED
             targets_M = targets_BTN[..., i][scored_BT]
-            logits_MV = model.head_logits(i, z_BTD)[scored_BT].float()
+            logits_MV = model.logits(i, h_BTD[scored_BT]).float()
             total.nats_N[i] += F.cross_entropy(logits_MV, targets_M, reduction="sum").item()
             total.correct_N[i] += (logits_MV.argmax(-1) == targets_M).sum().item()
             total.tokens_N[i] += targets_M.numel()

@@ -35,11 +35,10 @@ from mtp.data.storage import need_space
 from mtp.data.vocabulary import Vocabulary
 from mtp.errors import UserError
 from mtp.likelihood import held_out_score
-from mtp.loss import backward
 from mtp.metrics import GrowingCsv
-from mtp.model import Model
-from mtp.optimizer import learning_rate, optimizer
 from mtp.progress import bar
+from mtp.schedule import head_weights
+from mtp.step import Step
 
 log = logging.getLogger("mtp.train")
 FLUSH_EVERY = 10
@@ -116,48 +115,32 @@ def peak_memory_mb(device: torch.device) -> float:
 class Trainer:
     """State of a run between steps: everything a checkpoint holds."""
 
-    def __init__(self, config: RunConfig, data: Path, out: Path, device: torch.device) -> None:
-        self.config, self.out, self.device = config, out, device
+    def __init__(self, config: RunConfig, data: Path, device: torch.device) -> None:
+        self.config, self.device = config, device
         self.vocabulary = Vocabulary.load(data)
-        self.data = data
         self.batches = Batches(data, "train", config.context, config.batch_size, config.seed)
-        self.model = Model(config).to(device)
-        self.optimizer = optimizer(config, self.model)
-        self.byte_lengths = torch.from_numpy(self.vocabulary.byte_lengths).to(device)
+        self.take = Step(config, device)
         self.step, self.bytes = 0, 0
 
     def state(self) -> dict[str, Any]:
         return {
             "step": self.step,
             "bytes": self.bytes,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "model": self.take.model.state_dict(),
+            "optimizer": self.take.optimizer.state_dict(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.step, self.bytes = state["step"], state["bytes"]
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.take.model.load_state_dict(state["model"])
+        self.take.optimizer.load_state_dict(state["optimizer"])
 
-    def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
-
-    def take_step(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
+    def take_step(self) -> tuple[torch.Tensor, torch.Tensor, int, float]:
         """One optimiser step: losses_N (nats per token), gradient norm, bytes of the batch's targets, rate."""
-        config = self.config
-        window_BS = torch.from_numpy(self.batches.batch(self.step, config.n_future)).to(self.device, non_blocking=True)
-        parts = window_BS.split(config.micro_batch or config.batch_size)
-        losses_N = torch.zeros(config.n_future, device=self.device)
-        for part in parts:
-            with self.autocast():
-                losses_N += backward(self.model, part, share=1 / len(parts)) / len(parts)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
-        rate = learning_rate(config, self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=False)
-        batch_bytes = self.byte_lengths[window_BS[:, 1 : config.context + 1]].sum()
+        window_BS = self.batches.batch(self.step, self.config.n_future)
+        batch_bytes = int(self.vocabulary.byte_lengths[window_BS[:, 1 : self.config.context + 1]].sum())
+        host_BS = torch.from_numpy(window_BS)
+        losses_N, norm, rate = self.take(host_BS.pin_memory() if self.device.type == "cuda" else host_BS, self.step)
         self.step += 1
         return losses_N, norm, batch_bytes, rate
 
@@ -195,7 +178,7 @@ def train(
         return out / "model.safetensors"
     # Two checkpoints of weights and two moments in float32, and the weights once more: 28 bytes per weight.
     need_space(out, 28 * config.parameters)
-    trainer = Trainer(config, data, out, device)
+    trainer = Trainer(config, data, device)
     saved = checkpoint.load(out, identity)
     if saved is not None:
         trainer.restore(saved)
@@ -224,7 +207,7 @@ def train(
     )
     points = validation_steps(config)
     hopeless = 3 * math.log(config.vocab_size)
-    pending: list[tuple[int, torch.Tensor, torch.Tensor, torch.Tensor, float]] = []
+    pending: list[tuple[int, torch.Tensor, torch.Tensor, int, float]] = []
     started, timed_from, saved_at = time.perf_counter(), time.perf_counter(), time.monotonic()
 
     def flush() -> None:
@@ -234,10 +217,11 @@ def train(
         timed_from = now
         for step, losses_N, norm, batch_bytes, rate in pending:
             losses = losses_N.double().cpu().numpy()
-            if not np.isfinite(losses).all() or not math.isfinite(float(norm)) or losses[0] > hopeless:
+            trained = np.array(head_weights(config, step - 1)) > 0
+            if not np.isfinite(losses[trained]).all() or not math.isfinite(float(norm)) or losses[0] > hopeless:
                 raise UserError(explain_divergence(config, step, rate, losses, float(norm), out))
-            trainer.bytes += int(batch_bytes)
-            bits = losses[0] / math.log(2) * config.batch_size * config.context / max(1, int(batch_bytes))
+            trainer.bytes += batch_bytes
+            bits = losses[0] / math.log(2) * config.batch_size * config.context / max(1, batch_bytes)
             metrics.append(
                 [step, step * config.batch_size * config.context, trainer.bytes, *losses.tolist(), bits, rate,
                  float(norm), speed, peak_memory_mb(device)]
@@ -256,8 +240,10 @@ def train(
             if validate or save or len(pending) >= FLUSH_EVERY or trainer.step == config.steps:
                 flush()
             if validate:
-                with trainer.autocast():
-                    bits = held_out_score(trainer.model, data, trainer.vocabulary, VALIDATION_BYTES).bits_per_byte_N
+                with trainer.take.autocast():
+                    bits = held_out_score(
+                        trainer.take.model, data, trainer.vocabulary, VALIDATION_BYTES
+                    ).bits_per_byte_N
                 curve.append([trainer.step, trainer.step * config.batch_size * config.context, trainer.bytes, *bits])
                 curve.flush()
                 timed_from = time.perf_counter()
@@ -272,7 +258,7 @@ def train(
                 )
     metrics.close()
     curve.close()
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in trainer.model.state_dict().items()}
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in trainer.take.model.state_dict().items()}
     with replacing(out / "model.safetensors") as temporary:
         try:
             save_file(weights, temporary)

@@ -7,19 +7,14 @@
 The n layers are taken from the trunk, so the number of weights does not depend on n.
 """
 
-from torch import Tensor, nn
-
-from mtp.block import Block, Rope
 from mtp.config import RunConfig
+from mtp.heads._blocks import BlockHeads
+from mtp.heads._branch import star
 
-LAYERS_PER_HEAD = 1
+LAYOUT = {"layers_per_head": 1}
 
 
-class Heads(nn.Module):
+class Heads(BlockHeads):
     def __init__(self, config: RunConfig) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_future))
-
-    def forward(self, head: int, z_BTD: Tensor, rope: Rope, **cached: object) -> Tensor:
-        """State from which head `head` (from 0) predicts: z_BTD -> h_BTD."""
-        return self.blocks[head](z_BTD, rope, **cached)
+        super().__init__(config)
+        self.branches = star(config.n_future)

@@ -8,18 +8,10 @@ No head layers: the trunk keeps all L layers and each head has an unembedding of
 of weights grows by V x dim per head. That is little for bytes (V = 256) and prohibitive for 32k tokens.
 """
 
-from torch import Tensor, nn
+from mtp.heads._none import NoHeads
 
-from mtp.block import Rope
-from mtp.config import RunConfig
-
-LAYERS_PER_HEAD = 0
+LAYOUT = {"layers_per_head": 0, "own_unembedding": True, "one_state": True}
 
 
-class Heads(nn.Module):
-    def __init__(self, config: RunConfig) -> None:
-        super().__init__()
-
-    def forward(self, head: int, z_BTD: Tensor, rope: Rope, **cached: object) -> Tensor:
-        """The trunk state itself: z_BTD -> z_BTD."""
-        return z_BTD
+class Heads(NoHeads):
+    pass

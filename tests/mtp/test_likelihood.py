@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtp.likelihood import IGNORED, held_out_windows, score, windows
+from mtp.cross_entropy import IGNORED
+from mtp.likelihood import held_out_windows, score, windows
 from mtp.model import Model
 from tests.conftest import tiny
 
@@ -23,7 +24,8 @@ def test_windows_score_every_target_once(length: int, first: int, context: int, 
     text = np.arange(1000, 1000 + length)  # a token names its position
     seen: collections.Counter[tuple[int, int]] = collections.Counter()
     for number, (inputs, targets) in enumerate(windows(text, first, context, stride, n)):
-        assert inputs.shape == (context,) and targets.shape == (context, n)
+        assert inputs.shape == (context + n,) and targets.shape == (context, n)
+        assert inputs.tolist() == [min(int(inputs[0]) + i, 1000 + length - 1) for i in range(context + n)]
         for place, head in zip(*np.nonzero(targets.numpy() != IGNORED), strict=True):
             target = int(targets[place, head])
             assert target == inputs[place] + 1 + head
@@ -40,9 +42,8 @@ def test_equals_the_whole_sequence_where_it_fits(stride: int) -> None:
     text, first = np.random.default_rng(0).integers(0, 256, 12), 4
     lengths = np.where(np.arange(256) < 0xFE, 1, 0)
     found = score(model, [(text, first)], lengths, stride, batch_size=2)
-    z = model.trunk_states(torch.from_numpy(text)[None])
-    for i in range(3):
-        logs = model.head_logits(i, z)[0].detach().log_softmax(-1)
+    for i, state in model.head_states(torch.from_numpy(text)[None], len(text)):
+        logs = model.logits(i, state)[0].detach().log_softmax(-1)
         wanted = [(t - 1 - i, text[t]) for t in range(max(first, i + 1), len(text))]
         nats = -sum(float(logs[place, token]) for place, token in wanted)
         assert found.tokens_N[i] == len(wanted)

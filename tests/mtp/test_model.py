@@ -4,34 +4,61 @@ import dataclasses
 
 import pytest
 import torch
+from torch import Tensor
 
-from mtp.block import causal_attention
-from mtp.config import RunConfig, head_layouts, layers_per_head
+from mtp.config import RunConfig, head_layouts, layout_of
 from mtp.model import Model
 from tests.conftest import tiny
+
+
+def logits_by_head(model: Model, window: Tensor) -> list[Tensor]:
+    n = model.config.n_future
+    found = {h: model.logits(h, state) for h, state in model.head_states(window, window.shape[1] - n)}
+    return [found[head] for head in range(n)]
+
+
+def test_the_layouts_of_the_paper_are_there() -> None:
+    assert {"parallel", "linear", "replicated", "causal", "anticausal", "deepseek", "zero"} <= set(head_layouts())
 
 
 @pytest.mark.parametrize("layout", head_layouts())
 def test_shapes(layout: str) -> None:
     config = tiny(heads=layout, n_future=3)
     model = Model(config)
-    z = model.trunk_states(torch.randint(0, 256, (2, 7)))
-    assert z.shape == (2, 7, config.dim)
-    for i in range(3):
-        assert model.head_logits(i, z).shape == (2, 7, config.vocab_size)
+    window = torch.randint(0, 256, (2, 10))
+    assert model.trunk_states(window[:, :7]).shape == (2, 7, config.dim)
+    assert [logits.shape for logits in logits_by_head(model, window)] == [(2, 7, config.vocab_size)] * 3
+
+
+@pytest.mark.parametrize("layout", head_layouts())
+def test_every_head_predicts_from_one_branch_whose_source_comes_first(layout: str) -> None:
+    branches = Model(tiny(heads=layout, n_future=3)).branches
+    assert sorted(head for branch in branches for head in branch.heads) == [0, 1, 2]
+    assert all(branch.source is None or branch.source < i for i, branch in enumerate(branches))
 
 
 @pytest.mark.parametrize("layout", head_layouts())
 def test_causality_of_every_head(layout: str) -> None:
-    """Changing token t must leave all logits before t as they are, and change some at t."""
+    """Changing token t leaves all logits before t as they are and changes some at t; heads that read ahead see
+    the tokens before the one they predict, and never that one."""
     model = Model(tiny(heads=layout, n_future=3)).double()
-    tokens = torch.randint(0, 256, (1, 10), generator=torch.Generator().manual_seed(0))
-    changed = tokens.clone()
+    window = torch.randint(0, 256, (1, 13), generator=torch.Generator().manual_seed(0))
+    changed = window.clone()
     changed[0, 6] = (changed[0, 6] + 1) % 256
-    for i in range(3):
-        before, after = (model.head_logits(i, model.trunk_states(t)) for t in (tokens, changed))
-        assert torch.equal(before[:, :6], after[:, :6])
-        assert not torch.allclose(before[:, 6:], after[:, 6:])
+    for head, (before, after) in enumerate(
+        zip(logits_by_head(model, window), logits_by_head(model, changed), strict=True)
+    ):
+        first = 6 - head if layout_of(layout).reads_ahead else 6
+        assert torch.equal(before[:, :first], after[:, :first])
+        assert not torch.allclose(before[:, first], after[:, first])
+
+
+@pytest.mark.parametrize("layout", head_layouts())
+def test_plain_decoding_is_head_1(layout: str) -> None:
+    """The forward pass takes only the path to head 1, and no path to head 1 reads ahead."""
+    model = Model(tiny(heads=layout, n_future=3)).double()
+    window = torch.randint(0, 256, (2, 10), generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(model(window[:, :7]), logits_by_head(model, window)[0], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("layout", head_layouts())
@@ -49,12 +76,21 @@ def test_parameter_count_does_not_depend_on_n(n: int) -> None:
     assert built == config.parameters == tiny().parameters
 
 
+@pytest.mark.parametrize("extra_layers", [0, 2])
 @pytest.mark.parametrize("layout", head_layouts())
-def test_parameter_count_as_promised(layout: str) -> None:
-    config = tiny(heads=layout, n_future=3)
-    assert sum(p.numel() for p in Model(config).parameters()) == config.parameters
-    extra = config.parameters - tiny().parameters
-    assert extra == (0 if layers_per_head(layout) else 2 * config.vocab_size * config.dim)
+def test_parameter_count_as_promised(layout: str, extra_layers: int) -> None:
+    config = tiny(heads=layout, n_future=3, extra_layers=extra_layers)
+    model = Model(config)
+    assert sum(p.numel() for p in model.parameters()) == config.parameters
+    layers = sum(type(module).__name__ == "Block" for module in model.modules())
+    assert layers == config.layers + extra_layers, "+0 layers: heads take theirs from the trunk"
+
+
+def test_what_each_layout_adds_to_the_plain_model() -> None:
+    d, v = tiny().dim, tiny().vocab_size
+    added = {layout: tiny(heads=layout, n_future=3).parameters - tiny().parameters for layout in head_layouts()}
+    expected = {"linear": 3 * d * d, "replicated": 2 * v * d, "deepseek": 2 * (2 * d * d + 2 * d)}
+    assert {layout: more for layout, more in added.items() if more} == expected
 
 
 def test_seven_billion_shapes() -> None:
@@ -80,13 +116,19 @@ def test_arms_share_their_initial_weights() -> None:
     assert not torch.equal(a["embedding.weight"], Model(tiny(seed=1)).state_dict()["embedding.weight"])
 
 
-def test_short_attention_equals_the_fused_kernel() -> None:
-    q, k, v = torch.randn(3, 2, 2, 9, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).unbind(0)
-    fused = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-    torch.testing.assert_close(causal_attention(q, k, v), fused, rtol=1e-12, atol=1e-12)
+def test_recomputed_trunk_gives_the_same_gradient() -> None:
+    window = torch.randint(0, 256, (2, 7), generator=torch.Generator().manual_seed(2))
+    gradients = []
+    for recompute in (False, True):
+        model = Model(tiny(checkpoint_trunk=recompute)).double()
+        model(window).sum().backward()
+        gradients.append([p.grad for p in model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))  # type: ignore[arg-type]
 
 
 def test_flops_count_the_unembedding_once_per_head() -> None:
     one, four = tiny(layers=6), tiny(layers=6, n_future=4)
-    assert four.flops - one.flops == 6.0 * 3 * one.vocab_size * one.dim * one.tokens
+    per_head = 6.0 * one.vocab_size * one.dim * one.tokens
+    assert four.flops - one.flops == 3 * per_head
+    assert dataclasses.replace(four, heads="zero").flops == one.flops, "one logits tensor for all heads"
     assert dataclasses.replace(one, steps=16).flops == 2 * one.flops

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import itertools
 import json
 import os
 import shutil
@@ -22,7 +21,6 @@ from mtp.data.build import build
 from mtp.data.corpora import Folder
 from mtp.errors import UserError
 from mtp.metrics import GrowingCsv
-from mtp.optimizer import learning_rate
 from mtp.train import OUTPUTS, finished, read_config, train, validation_steps
 from tests.conftest import ROOT, tiny
 
@@ -176,16 +174,6 @@ def test_too_little_disk_is_said_before_the_first_step(
     with pytest.raises(UserError, match=r"needs .* MB of disk"):
         train(tiny(), data, tmp_path)
     assert not list(tmp_path.glob("*.csv"))
-
-
-def test_learning_rate_schedule() -> None:
-    config = tiny(steps=100, warmup_steps=10, peak_lr=1.0, decay_ratio=0.1)
-    rates = [learning_rate(config, step) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert rates[9] == rates[10] == pytest.approx(1.0)
-    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
-    assert learning_rate(config, 100) == pytest.approx(0.1)
-    assert learning_rate(config, 55) == pytest.approx(0.55)
 
 
 def test_validation_points() -> None:
