@@ -1,17 +1,26 @@
 """One Llama layer: RMSNorm, rotary attention, SwiGLU. Trunk layers and transformer heads are made of it.
 
-Shapes: B batch, T positions, D dim, H attention heads, K head width (D = H K), S cached positions. A suffix
-names the shape: `x_BTD`. No biases, no dropout.
+Shapes: B batch, T positions, D dim, H attention heads, K head width (D = H K), S cached positions, N = B H, E = 3 D,
+G = 2 ffn_dim. A suffix names the shape: `x_BTD`. No biases, no dropout.
+
+A layer over whole windows is three functions of tensors, so that `torch.compile` needs one graph for the outer two,
+shared by all layers, and attention stays the library's products and softmax, which the compiler does worse:
+
+    x_BTD -> before_attention (norm, qkv, rotation) -> attend -> after_attention (projection, norm, SwiGLU) -> x_BTD
 """
 
 import functools
-import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mtp.attention import attend, rotate
 from mtp.config import RunConfig
+from mtp.elementwise import rms_norm, swiglu
+from mtp.errors import UserError
 
 
 class RMSNorm(nn.Module):
@@ -23,7 +32,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        return F.rms_norm(x_BTD, self.weight.shape, self.weight, self.eps)
+        return rms_norm(x_BTD, self.weight, self.eps)
 
 
 class Rope(nn.Module):
@@ -37,19 +46,16 @@ class Rope(nn.Module):
         self.register_buffer("cos", angle.cos().float(), persistent=False)
         self.register_buffer("sin", angle.sin().float(), persistent=False)
 
-    def forward(self, x_BHTK: Tensor, positions_BT: Tensor | None) -> Tensor:
-        """Turn queries or keys; `positions_BT` None means 0, 1, ..., T-1."""
-        if positions_BT is None:
-            T = x_BHTK.shape[-2]
-            cos, sin = self.get_buffer("cos")[:T], self.get_buffer("sin")[:T]
-        else:
-            cos, sin = (
-                self.get_buffer("cos")[positions_BT][:, None],
-                self.get_buffer("sin")[positions_BT][:, None],
-            )
+    def tables(self, T: int) -> tuple[Tensor, Tensor]:
+        """cos_TK and sin_TK of positions 0, 1, ..., T-1."""
+        return self.get_buffer("cos")[:T], self.get_buffer("sin")[:T]
+
+    def forward(self, x_BHTK: Tensor, positions_BT: Tensor) -> Tensor:
+        """Turn queries or keys at positions of their own."""
+        cos, sin = (self.get_buffer(name)[positions_BT][:, None].to(x_BHTK.dtype) for name in ("cos", "sin"))
         half = x_BHTK.shape[-1] // 2
         turned = torch.cat([-x_BHTK[..., half:], x_BHTK[..., :half]], dim=-1)
-        return x_BHTK * cos.to(x_BHTK.dtype) + turned * sin.to(x_BHTK.dtype)
+        return x_BHTK * cos + turned * sin
 
 
 class KeyValues:
@@ -73,27 +79,8 @@ class KeyValues:
         return self.keys_BHSK[rows_B, :, :reach], self.values_BHSK[rows_B, :, :reach]
 
 
-SHORT = 256
-"""Up to this many positions, on a CPU, three plain products beat the fused kernel (1.6 times a training step)."""
-
-
-@functools.cache
-def _causal_bias(T: int, dtype: torch.dtype) -> Tensor:
-    return torch.full((1, T, T), -math.inf, dtype=dtype).triu(1)
-
-
-def causal_attention(q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor) -> Tensor:
-    """softmax(q k' / sqrt(K) + causal mask) v over whole windows; all arguments and the result are BHTK."""
-    B, H, T, K = q_BHTK.shape
-    if q_BHTK.device.type != "cpu" or T > SHORT:
-        return F.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, is_causal=True)
-    q, k, v = (x.reshape(B * H, T, K) for x in (q_BHTK, k_BHTK, v_BHTK))
-    scores = torch.baddbmm(_causal_bias(T, q.dtype), q, k.transpose(1, 2), alpha=K**-0.5)
-    return torch.bmm(scores.softmax(-1), v).view(B, H, T, K)
-
-
 class Attention(nn.Module):
-    """Causal multi-head self-attention."""
+    """Weights of causal multi-head self-attention; calling it decodes with a cache."""
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__()
@@ -105,27 +92,20 @@ class Attention(nn.Module):
         self,
         x_BTD: Tensor,
         rope: Rope,
-        mask: Tensor | None = None,
-        cache: KeyValues | None = None,
+        *,
+        cache: KeyValues,
+        positions_BT: Tensor,
+        reach: int,
         rows_B: Tensor | None = None,
-        positions_BT: Tensor | None = None,
-        reach: int = 0,
     ) -> Tensor:
-        """Without a cache: all positions of a window at once. With one: `x_BTD` stands at `positions_BT` of the
-        cache rows `rows_B` and sees what those rows hold up to its own position; `reach` bounds the positions read."""
-        B, T, D = x_BTD.shape
+        """`x_BTD` stands at `positions_BT` of the cache rows `rows_B` and sees what those rows hold up to its own
+        position; `reach` bounds the positions read."""
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(x_BTD).chunk(3, dim=-1))
         q, k = rope(q, positions_BT), rope(k, positions_BT)
-        if cache is None and mask is not None:
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask.to(q.dtype))
-        elif cache is None:
-            mixed = causal_attention(q, k, v)
-        else:
-            assert positions_BT is not None
-            cache.write(rows_B, positions_BT, k, v)
-            seen_B1TS = (torch.arange(reach, device=x_BTD.device) <= positions_BT[:, :, None])[:, None]
-            mixed = F.scaled_dot_product_attention(q, *cache.read(rows_B, reach), attn_mask=seen_B1TS)
-        return self.out(mixed.transpose(1, 2).reshape(B, T, D))
+        cache.write(rows_B, positions_BT, k, v)
+        seen_B1TS = (torch.arange(reach, device=x_BTD.device) <= positions_BT[:, :, None])[:, None]
+        mixed = F.scaled_dot_product_attention(q, *cache.read(rows_B, reach), attn_mask=seen_B1TS)
+        return self.out(mixed.transpose(1, 2).flatten(2))
 
 
 class SwiGLU(nn.Module):
@@ -137,8 +117,41 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(config.ffn_dim, config.dim, bias=False)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        gate, up = self.gate_up(x_BTD).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * up)
+        return self.down(swiglu(self.gate_up(x_BTD)))
+
+
+def before_attention(
+    x_BTD: Tensor, norm_D: Tensor, qkv_ED: Tensor, eps: float, cos_TK: Tensor, sin_TK: Tensor, heads: int
+) -> Tensor:
+    """Norm, projection and rotation: x_BTD -> qkv_3NTK."""
+    return rotate(F.linear(rms_norm(x_BTD, norm_D, eps), qkv_ED), cos_TK, sin_TK, heads)
+
+
+def after_attention(
+    x_BTD: Tensor, mixed_BTD: Tensor, out_DD: Tensor, norm_D: Tensor, gate_up_GD: Tensor, down_DF: Tensor, eps: float
+) -> Tensor:
+    """What is left of the layer, with both residual connections: x_BTD, mixed_BTD -> x_BTD."""
+    x_BTD = x_BTD + F.linear(mixed_BTD, out_DD)
+    return x_BTD + F.linear(swiglu(F.linear(rms_norm(x_BTD, norm_D, eps), gate_up_GD)), down_DF)
+
+
+@functools.cache
+def compiled(part: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The part through `torch.compile`.
+
+    Raises (when called):
+        UserError: it could not be compiled.
+    """
+    fast = torch.compile(part, dynamic=False)
+
+    def call(*arguments: Any) -> Tensor:
+        try:
+            return fast(*arguments)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"compile: {reason}; torch.compile needs a C++ compiler, or set compile: false") from None
+
+    return call
 
 
 class Block(nn.Module):
@@ -146,12 +159,26 @@ class Block(nn.Module):
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__()
+        self.compiles = config.compile
         self.attention_norm = RMSNorm(config.dim, config.norm_eps)
         self.attention = Attention(config)
         self.ffn_norm = RMSNorm(config.dim, config.norm_eps)
         self.ffn = SwiGLU(config)
 
-    def forward(self, x_BTD: Tensor, rope: Rope, mask: Tensor | None = None, **cached: object) -> Tensor:
-        """x_BTD -> x_BTD; `mask` and `cached` go to `Attention`."""
-        x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), rope, mask, **cached)
-        return x_BTD + self.ffn(self.ffn_norm(x_BTD))
+    def forward(self, x_BTD: Tensor, rope: Rope, mask: Tensor | None = None, **cached: Any) -> Tensor:
+        """x_BTD -> x_BTD, over whole windows, or with `cached` (see `Attention`) over what follows a cache.
+
+        `mask` is an additive bias (B, 1, T, T) that contains causality; None is the plain causal mask.
+        """
+        if cached:
+            x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), rope, **cached)
+            return x_BTD + self.ffn(self.ffn_norm(x_BTD))
+        before, after = before_attention, after_attention
+        if self.compiles and torch.is_grad_enabled():  # scoring has other shapes: a graph each would not pay
+            before, after = compiled(before), compiled(after)
+        attention, ffn, heads = self.attention, self.ffn, self.attention.heads
+        norm, eps = self.attention_norm.weight, self.attention_norm.eps
+        qkv_3NTK = before(x_BTD, norm, attention.qkv.weight, eps, *rope.tables(x_BTD.shape[1]), heads)
+        mixed_BTD = attend(qkv_3NTK, heads, mask)
+        weights = attention.out.weight, self.ffn_norm.weight, ffn.gate_up.weight, ffn.down.weight
+        return after(x_BTD, mixed_BTD, *weights, eps)
