@@ -23,6 +23,26 @@ from mtp.documents import attention_bias
 from mtp.heads._branch import Branch
 
 
+class Trunk(nn.ModuleList):
+    """The layers that all heads share; one module, so that FSDP can treat them as one tree (mtp/parallel/fsdp.py)."""
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__(Block(config) for _ in range(config.trunk_layers))
+        self.checkpointed = config.checkpoint_trunk
+
+    def forward(
+        self, x_BTD: Tensor, rope: Rope, mask: Tensor | None, caches: list[KeyValues] | None, **cached: object
+    ) -> Tensor:
+        """x_BTD -> z_BTD."""
+        recompute = self.checkpointed and torch.is_grad_enabled()
+        for i, block in enumerate(self):
+            if recompute:
+                x_BTD = checkpoint(block, x_BTD, rope, mask, use_reentrant=False)
+            else:
+                x_BTD = block(x_BTD, rope, mask, **({"cache": caches[i], **cached} if caches else {}))
+        return x_BTD
+
+
 class Model(nn.Module):
     """Trunk, heads, shared final norm and unembedding(s) of a run."""
 
@@ -32,7 +52,7 @@ class Model(nn.Module):
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.dim)
         self.rope = Rope(config.dim // config.attention_heads, config.rope_theta, max(positions or 0, config.context))
-        self.trunk = nn.ModuleList(Block(config) for _ in range(config.trunk_layers))
+        self.trunk = Trunk(config)
         self.heads = importlib.import_module(f"mtp.heads.{config.heads}").Heads(config)
         self.norm = RMSNorm(config.dim, config.norm_eps)
         self.unembeddings = nn.ModuleList(
@@ -67,14 +87,8 @@ class Model(nn.Module):
         self, tokens_BT: Tensor, mask: Tensor | None = None, caches: list[KeyValues] | None = None, **cached: object
     ) -> Tensor:
         """tokens_BT -> z_BTD, the state that all heads share."""
-        x_BTD = self.embedding(tokens_BT)
-        recompute = self.config.checkpoint_trunk and torch.is_grad_enabled()
-        for i, block in enumerate(self.trunk):
-            if recompute:
-                x_BTD = checkpoint(block, x_BTD, self.rope, mask, use_reentrant=False)
-            else:
-                x_BTD = block(x_BTD, self.rope, mask, **({"cache": caches[i], **cached} if caches else {}))
-        return x_BTD
+        z_BTD: Tensor = self.trunk(self.embedding(tokens_BT), self.rope, mask, caches, **cached)
+        return z_BTD
 
     # ---- heads ---------------------------------------------------------------------------------------
 

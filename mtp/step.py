@@ -4,33 +4,40 @@ import torch
 from torch import Tensor
 
 from mtp.config import RunConfig
+from mtp.distributed import Ranks
 from mtp.loss import backward, count_targets
 from mtp.model import Model
 from mtp.optimizer import optimizer
+from mtp.parallel.alone import Alone
 from mtp.schedule import head_weights, learning_rate
 
 
-def clipped_together(model: Model) -> list[list[torch.nn.Parameter]]:
-    """Parameters in groups, each with a gradient norm of its own.
+def clipped_together(model: Model) -> list[list[str]]:
+    """Names of parameters in groups, each with a gradient norm of its own.
 
     One group, unless heads are detached: then what head 1 trains must not feel the others through the common norm.
     """
-    parameters = list(model.parameters())
+    parameters = dict(model.named_parameters())
     if not model.config.detach_heads:
-        return [parameters]
-    token = torch.zeros(1, 1, dtype=torch.long, device=parameters[0].device)
-    used = torch.autograd.grad(model(token).sum(), parameters, allow_unused=True)
+        return [list(parameters)]
+    token = torch.zeros(1, 1, dtype=torch.long)
+    used = torch.autograd.grad(model(token).sum(), list(parameters.values()), allow_unused=True)
     return [[p for p, grad in zip(parameters, used, strict=True) if (grad is None) == later] for later in (False, True)]
 
 
 class Step:
     """Model and optimiser of a run; calling it trains on one batch."""
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
+    def __init__(self, config: RunConfig, device: torch.device, way: Alone | None = None) -> None:
+        """`way`: how the step is computed by several processes (mtp/parallel); default: by this one."""
         self.config, self.device = config, device
-        self.model = Model(config).to(device)
+        self.way = way or Alone(Ranks(device))
+        self.model = Model(config)
+        groups = clipped_together(self.model)
+        self.way.place(self.model)
+        parameters = dict(self.model.named_parameters())
+        self.clipped = [[parameters[name] for name in group] for group in groups]
         self.optimizer = optimizer(config, self.model)
-        self.clipped = clipped_together(self.model)
 
     def autocast(self) -> torch.autocast:
         """The arithmetic of the run, as a context manager."""
@@ -47,10 +54,15 @@ class Step:
         config = self.config
         weights_N, counts_N = head_weights(config, step), count_targets(config, window_BS)
         nats_N = torch.zeros(config.n_future, device=self.device)
-        for part in window_BS.to(self.device, non_blocking=True).split(config.micro_batch or config.batch_size):
-            with self.autocast():
-                nats_N += backward(self.model, part, weights_N, counts_N)
-        norms = [torch.nn.utils.clip_grad_norm_(parameters, config.clip) for parameters in self.clipped]
+        own_BS = self.way.share(window_BS).to(self.device, non_blocking=True)
+        parts = own_BS.split(config.micro_batch or config.batch_size)
+        with self.way.gradients():
+            for i, part in enumerate(parts):
+                self.way.begin(last=i + 1 == len(parts))
+                with self.autocast():
+                    nats_N += backward(self.model, part, weights_N, counts_N)
+        nats_N = self.way.total(nats_N)
+        norms = [self.way.clip(parameters, config.clip) for parameters in self.clipped]
         rate = learning_rate(config, step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
