@@ -1,8 +1,9 @@
-"""What the Snakefile needs to know: which runs, evaluations, data and exhibits there are at a scale. No torch.
+"""What the Snakefile needs to know: runs, evaluations, measurements, data and exhibits of a scale. No torch.
 
 The rules in `workflow/rules/` hold no logic of their own; everything they ask is a method of `Suite`.
 """
 
+import dataclasses
 import json
 import os
 import sys
@@ -82,7 +83,8 @@ class Suite:
     def eval_files(self, name: str) -> list[str]:
         """Results that an experiment is made of."""
         e = self.experiments[name]
-        return [f"{self.results}/runs/{run}/{eval_}.json" for run in e.runs for eval_ in e.evals]
+        measured = [f"{self.results}/measurements/{name}.json"] if e.spec.measure and e.configurations else []
+        return measured + [f"{self.results}/runs/{run}/{eval_}.json" for run in e.runs for eval_ in e.evals]
 
     def run_files(self, name: str) -> list[str]:
         """Records of an experiment's runs."""
@@ -105,7 +107,28 @@ class Suite:
         """The experiment as resolved here: points with their reasons, and what its table and figures show."""
         e = self.experiments[name]
         points = [(p.axes, [r.name() for r in p.runs], p.skipped) for p in e.points]
-        return json.dumps([e.spec.model_dump(), points], sort_keys=True)
+        keys = [key for key, metric in e.spec.metrics.items() if metric.computed_at]
+        numbers = [experiment.computed(e, p, key) for key in keys for p in e.points]
+        return json.dumps([e.spec.model_dump(), points, numbers], sort_keys=True)
+
+    # ---- measures ------------------------------------------------------------------------------------
+
+    def measure_json(self, name: str) -> str:
+        """The configurations that an experiment measures, without their defaults."""
+        told = [
+            {f.name: v for f in dataclasses.fields(config) if (v := getattr(config, f.name)) != f.default}
+            for config in self.experiments[name].configurations.values()
+        ]
+        return json.dumps(told, sort_keys=True)
+
+    def measure_settings(self, name: str) -> str:
+        return json.dumps(self.scale.measures[self.experiments[name].spec.measure], sort_keys=True)
+
+    def measure_code(self, name: str) -> str:
+        """Fingerprint of the measure with the head layouts that it is given."""
+        e = self.experiments[name]
+        layouts = sorted({f"mtp.heads.{config.heads}" for config in e.configurations.values()})
+        return provenance.fingerprint("mtp.measure", (f"mtp.measures.{e.spec.measure}", *layouts))
 
     def figure_files(self, name: str) -> list[str]:
         e = self.experiments[name]

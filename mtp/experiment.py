@@ -1,7 +1,8 @@
 """Experiments: YAML and scale in, runs out. No torch here; Snakemake reads this at parse time.
 
 A YAML file is an experiment; a grid point of it is trained once per seed; a run is named by its
-configuration (`mtp.config`), so experiments share runs. Values are resolved in this order, later wins:
+configuration (`mtp.config`), so experiments share runs. An experiment with `measure` trains nothing: its grid
+points are configurations whose step is timed or weighed. Values are resolved in this order, later wins:
 defaults of `RunConfig`, `defaults` of the scale, the rungs (`size`, `recipe`) looked up in the scale,
 `base` of the experiment, `base` of the arm, the grid point.
 
@@ -23,10 +24,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mtp import evals as evaluations
+from mtp import floors, measures
 from mtp.config import RunConfig, nearest
 from mtp.errors import UserError
 
 EXPERIMENTS = Path("experiments")
+RANDOM_TOKENS = "random"
+"""What stands for the corpus where the grid points are measured, not trained."""
 RUNGS = ("size", "recipe", "vocabulary", "corpus")
 """Grid keys that are words of the paper ("6.7B", "200B tokens"); a scale says what each stands for."""
 
@@ -50,6 +54,7 @@ class Scale(Strict):
     recipes: dict[str, dict[str, Any]]
     defaults: dict[str, Any] = {}
     evals: dict[str, dict[str, Any]]
+    measures: dict[str, dict[str, Any]] = {}
     gpus_per_run: int = 0
     checkpoint_seconds: int = 60
     flops_per_second: float
@@ -66,6 +71,8 @@ class Metric(Strict):
     digits: int = 2
     published: dict[str, str | int | float] | None = None
     """Columns that select the paper's value; none: the paper does not report this metric."""
+    computed_at: str = ""
+    """A scale: `metric` names arithmetic (`mtp/floors.py`) on what the point would be at that scale."""
 
 
 class Published(Strict):
@@ -89,6 +96,8 @@ class Restriction(Strict):
     """Run nothing of it, for this reason."""
     grid: dict[str, list[Any]] = {}
     """Axis -> the values that are run."""
+    base: dict[str, Any] = {}
+    """Values that this scale takes instead of those of the experiment's (or the arm's) own `base`."""
     evals: list[str] | None = None
     seeds: list[int] | None = None
 
@@ -143,7 +152,9 @@ class Spec(Strict):
     grid: dict[str, list[Any]] = {}
     arms: dict[str, Arm] = {}
     at: dict[str, Restriction] = {}
-    evals: list[str]
+    evals: list[str] = []
+    measure: str = ""
+    """A file in `mtp/measures/`, instead of `evals`: the points are measured configurations, not trained models."""
     published: Published | None = None
     metrics: dict[str, Metric]
     rows: list[str] = []
@@ -162,7 +173,7 @@ class Point:
     published: dict[str, Any]
     """Columns that select this point's rows in the paper's CSV."""
     runs: tuple[RunConfig, ...]
-    """One per seed; empty when the point is not run."""
+    """One per seed, a single one where points are measured; empty when the point is not run."""
     skipped: str = ""
     """Why it is not run at this scale."""
 
@@ -179,9 +190,14 @@ class Experiment:
     points: tuple[Point, ...]
 
     @property
-    def runs(self) -> dict[str, RunConfig]:
-        """Name -> configuration of all runs, each once."""
+    def configurations(self) -> dict[str, RunConfig]:
+        """Name -> configuration of all points that are run, each once."""
         return {run.name(): run for point in self.points for run in point.runs}
+
+    @property
+    def runs(self) -> dict[str, RunConfig]:
+        """The configurations that are trained: none where the points are measured."""
+        return {} if self.spec.measure else self.configurations
 
     @property
     def axes(self) -> list[str]:
@@ -286,8 +302,21 @@ def load_spec(path: Path) -> Spec:
             raise UserError(
                 f"{path}: {where}.seed: seeds come from the scale; to choose them, make seed an axis of the grid"
             )
+    if len(spec.model_fields_set & {"evals", "measure"}) != 1:
+        raise UserError(
+            f"{path}: evals, measure: an experiment has either evals (of trained models) or a measure (of steps)"
+        )
+    if spec.measure and spec.measure not in measures.names():
+        known = measures.names()
+        raise UserError(
+            f"{path}: measure: unknown {spec.measure!r}{nearest(spec.measure, known)} (known: {', '.join(known)})"
+        )
     if spec.grid and spec.arms:
         raise UserError(f"{path}: grid: an experiment has either a grid or arms (each with its grid), not both")
+    for key, asked in spec.metrics.items():
+        if asked.computed_at and asked.metric not in floors.ARITHMETIC:
+            hint = f"{nearest(asked.metric, floors.ARITHMETIC)} (known: {', '.join(floors.ARITHMETIC)})"
+            raise UserError(f"{path}: metrics.{key}.metric: no arithmetic is called {asked.metric!r}{hint}")
     for i, claim in enumerate(spec.claims):
         if claim.metric not in spec.metrics:
             raise UserError(f"{path}: claims.{i}.metric: unknown {claim.metric!r}{nearest(claim.metric, spec.metrics)}")
@@ -318,12 +347,22 @@ def _scale_table(path: Path, table: str) -> tuple[str, ...]:
     return tuple((read_yaml(path) or {}).get(table, {}))
 
 
-def _resolve(path: Path, key: str, values: dict[str, Any], scale: Scale, root: Path) -> dict[str, Any] | str:
-    """Flat values of a run without its seed, or the reason why this scale does not run it."""
+def _resolve(
+    path: Path, key: str, values: dict[str, Any], scale: Scale, root: Path, measured: bool
+) -> dict[str, Any] | str:
+    """Flat values of a run without its seed, or the reason why this scale does not run it.
+
+    Measured steps read random tokens, so that they need no corpus and may name a vocabulary that nobody has trained.
+    """
     flat: dict[str, Any] = dict(scale.defaults)
+    if measured:
+        flat["corpus"] = RANDOM_TOKENS
+        if (word := values.get("vocabulary")) is not None and str(word) not in _known_rungs("vocabulary", scale, root):
+            flat["vocabulary"] = word
+            values = {k: v for k, v in values.items() if k != "vocabulary"}
     for rung in RUNGS:
         if rung not in values:
-            if rung in ("corpus", "vocabulary"):
+            if rung in ("corpus", "vocabulary") and rung not in flat:
                 raise UserError(f"{path}: {key}: {rung}: missing")
             continue
         word = str(values[rung])
@@ -361,14 +400,14 @@ def _check_restriction(where: str, restriction: Restriction, grids: list[dict[st
                 raise UserError(f"{where}.{axis}: {value!r} is not in the grid")
 
 
-def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS) -> Experiment:
-    """One experiment at one scale.
+def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS, restricted: bool = True) -> Experiment:
+    """One experiment at one scale; with `restricted` False also the points that `at` leaves out.
 
     Raises:
         UserError: naming file and key, for unknown keys, impossible grid points and unknown rungs.
     """
     spec = load_spec(path)
-    whole = spec.at.get(scale.scale, Restriction())
+    whole = spec.at.get(scale.scale, Restriction()) if restricted else Restriction()
     evals = tuple(whole.evals if whole.evals is not None else spec.evals)
     for name in spec.evals:
         known = evaluations.names()
@@ -376,6 +415,8 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS) -> Experiment:
             raise UserError(f"{path}: evals: unknown {name!r}{nearest(name, known)} (known: {', '.join(known)})")
         if name in evals and name not in scale.evals:
             raise UserError(f"{root}/scales/{scale.scale}.yaml: evals: {name} is missing; {path} asks for it")
+    if spec.measure and not whole.skip and spec.measure not in scale.measures:
+        raise UserError(f"{root}/scales/{scale.scale}.yaml: measures: {spec.measure} is missing; {path} asks for it")
     arms = spec.arms or {"": Arm(base={}, grid=spec.grid)}
     for arm_name, arm in arms.items():
         known_keys = (*RunConfig.names(), *RUNGS)
@@ -387,15 +428,15 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS) -> Experiment:
     points: list[Point] = []
     for arm_name, arm in arms.items():
         where = f"arms.{arm_name}" if arm_name else "grid"
-        part = arm.at.get(scale.scale, Restriction())
-        seeds = part.seeds or whole.seeds or scale.seeds
+        part = arm.at.get(scale.scale, Restriction()) if restricted else Restriction()
+        seeds = part.seeds or whole.seeds or (scale.seeds[:1] if spec.measure else scale.seeds)
         _check_restriction(f"{path}: {where}.at.{scale.scale}.grid", part, [arm.grid])
         for key, choices in arm.grid.items():
             if not isinstance(choices, list) or not choices:
                 raise UserError(f"{path}: {where}.grid.{key}: needs a list with at least one value")
         for combination in itertools.product(*arm.grid.values()):
             grid = dict(zip(arm.grid, combination, strict=True))
-            values = {**spec.base, **arm.base, **grid}
+            values = {**spec.base, **whole.base, **arm.base, **part.base, **grid}
             axes = ({"arm": arm_name} if arm_name else {}) | {k: v for k, v in values.items() if k != "seed"}
             published = dict(arm.published)
             if spec.published:
@@ -404,7 +445,8 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS) -> Experiment:
             for axis, allowed in (whole.grid | part.grid).items():
                 if axis in grid and grid[axis] not in allowed:
                     reason = reason or f"{axis} {grid[axis]} is not run at the {scale.scale} scale"
-            flat = _resolve(path, where, {k: v for k, v in values.items() if k != "seed"}, scale, root)
+            told = {k: v for k, v in values.items() if k != "seed"}
+            flat = _resolve(path, where, told, scale, root, bool(spec.measure))
             if isinstance(flat, str):
                 reason = reason or flat
             runs: list[RunConfig] = []
@@ -417,6 +459,24 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS) -> Experiment:
                         raise UserError(f"{path}: {where} ({shown}): {error}") from None
             points.append(Point(arm_name, axes, published, tuple(runs), reason))
     return Experiment(path.stem, path, spec, scale.scale, evals, tuple(points))
+
+
+def computed(experiment: Experiment, point: Point, key: str) -> float | str:
+    """A metric with `computed_at`: its value for what the point would be at that scale, or why there is none.
+
+    Raises:
+        UserError: no such scale.
+    """
+    metric = experiment.spec.metrics[key]
+    there = _elsewhere(experiment.path, metric.computed_at)
+    same = next(p for p in there.points if (p.arm, p.axes) == (point.arm, point.axes))
+    return floors.ARITHMETIC[metric.metric](same.runs[0]) if same.runs else same.skipped
+
+
+@functools.cache
+def _elsewhere(path: Path, scale: str) -> Experiment:
+    root = path.parent.parent
+    return resolve(path, load_scale(scale, root), root, restricted=False)
 
 
 def load_all(scale: Scale, root: Path = EXPERIMENTS) -> dict[str, Experiment]:
@@ -460,9 +520,10 @@ def summary(experiments: Mapping[str, Experiment], scale: Scale, cores: int = 1)
         f" all of it takes about {time} with {cores} job(s) side by side, less what is done already.",
     ]
     for name, experiment in experiments.items():
-        run, not_run = len(experiment.runs), sum(1 for p in experiment.points if p.skipped)
+        run, not_run = len(experiment.configurations), sum(1 for p in experiment.points if p.skipped)
+        what = "steps measured" if experiment.spec.measure else "runs"
         rest = f", {not_run} grid points not run at this scale" if not_run else ""
-        lines.append(f"  {name:<16} {run:>4} runs{rest}: {experiment.spec.title}")
+        lines.append(f"  {name:<16} {run:>4} {what}{rest}: {experiment.spec.title}")
     return "\n".join(lines)
 
 

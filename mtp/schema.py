@@ -23,12 +23,15 @@ from mtp.experiment import RUNGS, Spec
 PATH = Path("workflow/schemas/experiment.json")
 NUMBER = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^[+-]?[0-9.]+[eE][+-]?[0-9]+$"}]}
 """A number; YAML reads 3e-4, without a sign or a point, as text, and so does `RunConfig`."""
-TYPES: dict[Any, dict[str, Any]] = {int: {"type": "integer"}, float: NUMBER, str: {"type": "string"}}
+TYPES: dict[Any, dict[str, Any]] = {
+    int: {"type": "integer"}, float: NUMBER, str: {"type": "string"}, bool: {"type": "boolean"}
+}  # fmt: skip
 
 
 def values() -> dict[str, Any]:
     """Key -> schema of one value, for everything that `base` and `grid` may set."""
     options = {field.name: TYPES[field.type] for field in dataclasses.fields(RunConfig)}
+    options["head_weights"] = {"anyOf": [TYPES[str], {"type": "array", "items": NUMBER}]}
     return options | {rung: {"type": ["string", "number"]} for rung in RUNGS}
 
 

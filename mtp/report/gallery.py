@@ -7,7 +7,7 @@ It shows what `mtp.report.tables`, `figures` and `claims` have written, and wher
 
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -100,13 +100,15 @@ def card(place: cli.Place, results: Results, experiment: Experiment, page: Path)
     points = points_of(experiment)
     files = {"numbers (CSV)": table, "table as a page": existing(table.with_suffix(".html"))}
     files["experiment (YAML)"] = experiment.path
+    if experiment.spec.measure and experiment.configurations:
+        files["measurement (JSON)"] = existing(results.measurements / f"{experiment.name}.json")
     if experiment.spec.published:
         files["the paper's numbers (CSV)"] = experiment.path.parent / experiment.spec.published.file
     return {
         "name": experiment.name,
         "spec": experiment.spec,
         "ours": experiment.path.parent.name != "paper",
-        "not_run": list(dict.fromkeys(p.skipped for p in points)) if not experiment.runs else [],
+        "not_run": list(dict.fromkeys(p.skipped for p in points)) if not experiment.configurations else [],
         "rest": sum(1 for p in points if not p.runs),
         "points": len(points),
         "figures": [picture(place, experiment, i, page) for i in range(len(experiment.spec.figures))],
@@ -122,10 +124,11 @@ def _each(texts: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(texts))
 
 
-def origin(results: Results, runs: Sequence[str]) -> dict[str, str]:
-    """Machines, versions, commits and dates of all runs, each once."""
-    known = [results.record(run, "config.json").get("provenance", {}) for run in runs]
-    known = [p for p in known if p]
+def origin(results: Results, experiments: Mapping[str, Experiment]) -> dict[str, str]:
+    """Machines, versions, commits and dates of all runs and measurements, each once."""
+    records = [results.record(run, "config.json") for run in all_runs(experiments)]
+    records += [results.measurement(e) for e in experiments.values() if e.spec.measure and e.configurations]
+    known = [record["provenance"] for record in records if record.get("provenance")]
     machines = [p["machine"] for p in known]
     dates = sorted({str(p["date"]) for p in known})
     devices = {str(p.get("device", "cpu")) for p in known} - {"cpu"}
@@ -158,7 +161,7 @@ def work(place: cli.Place) -> None:
             "points": len(points),
             "not_run": sum(1 for p in points if not p.runs),
         },
-        origin=origin(results, list(runs)),
+        origin=origin(results, place.all),
     )
     write_text(page, text)
 

@@ -96,6 +96,12 @@ class Picture:
         counts = sorted({len(p.runs) for p in self.points if p.runs})
         return " to ".join(str(c) for c in dict.fromkeys((counts[0], counts[-1]))) if counts else "0"
 
+    def basis(self) -> str:
+        """What our numbers and their 95 % intervals are made of, for a note."""
+        if self.experiment.spec.measure:
+            return "one measurement, the median and"
+        return f"mean over {self.seeds()} seeds and"
+
     def not_run(self) -> list[str]:
         """A sentence about what is not run at this scale and why; none where everything is."""
         with_arm = "arm" in self.experiment.axes

@@ -14,9 +14,10 @@ from scipy.special import stdtrit
 
 from mtp.config import nearest
 from mtp.errors import UserError
-from mtp.experiment import Experiment, Metric, Point
+from mtp.experiment import Experiment, Metric, Point, computed
 
 MEASURED = "measured"
+COMPUTED = "computed"
 NOT_RUN = "not run at this scale"
 NOT_EVALUATED = "not evaluated"
 UNAVAILABLE = "unavailable"
@@ -34,7 +35,7 @@ class Sample:
     value: float
     low: float | None = None
     high: float | None = None
-    """The evaluation's own interval, for example over problems."""
+    """The evaluation's or measure's own interval, for example over problems or over rounds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +126,7 @@ class Results:
 
     def __init__(self, root: Path, scale: str) -> None:
         self.root, self.scale = root, scale
-        self.runs = root / scale / "runs"
+        self.runs, self.measurements = root / scale / "runs", root / scale / "measurements"
         self._json = functools.cache(_read_json)
         self._csv = functools.cache(_read_csv)
 
@@ -162,36 +163,64 @@ class Results:
             raise UserError(f"{path}: missing; the data of {corpus} are not prepared (snakemake makes them)")
         return self._json(path)
 
+    def measurement(self, experiment: Experiment) -> dict[str, Any]:
+        """What an experiment with `measure` measured, all its configurations in one record.
+
+        Raises:
+            UserError: naming the file.
+        """
+        path = self.measurements / f"{experiment.name}.json"
+        if not path.exists():
+            raise UserError(f"{path}: missing; {experiment.name} has not been measured (snakemake does)")
+        return self._json(path)
+
+    def reports(self, experiment: Experiment, run: str) -> dict[str, dict[str, Any]]:
+        """What reports numbers of a run: evaluation or measure -> its record (status, reason, metrics).
+
+        Raises:
+            UserError: a result file is missing.
+        """
+        if not experiment.spec.measure:
+            return {name: self.record(run, f"{name}.json") for name in experiment.evals}
+        record = self.measurement(experiment)
+        own = record["runs"].get(run, {})
+        return {experiment.spec.measure: {"status": record["status"], "reason": record["reason"]} | own}
+
     def measure(self, experiment: Experiment, point: Point, key: str, **labels: Any) -> Measured:
         """One metric at one point; `labels` replace labels of the metric (for example `head=2`).
 
         Raises:
             UserError: a result file is missing, or the labels of the metric fit several numbers.
         """
+        metric = experiment.spec.metrics[key]
+        if metric.computed_at:
+            value = computed(experiment, point, key)
+            if isinstance(value, str):
+                return Measured(NOT_RUN, value)
+            return Measured(COMPUTED, f"arithmetic at the {metric.computed_at} scale", (Sample(0, "", value),))
         if not point.runs:
             return Measured(NOT_RUN, point.skipped)
-        metric = experiment.spec.metrics[key]
         where = {**metric.where, **labels}
         samples: list[Sample] = []
         unavailable: list[str] = []
         for config in point.runs:
             run = config.name()
+            reports = self.reports(experiment, run)
             found = [
                 (name, entry)
-                for name in experiment.evals
-                for entry in self.record(run, f"{name}.json").get("metrics", [])
+                for name, record in reports.items()
+                for entry in record.get("metrics", [])
                 if entry["metric"] == metric.metric and selects(where, entry)
             ]
             if len(found) > 1:
                 self._ambiguous(experiment, key, where, found)
             for name, entry in found:
                 if entry.get("value") is None:
-                    unavailable.append(entry.get("reason") or self.record(run, f"{name}.json").get("reason", ""))
+                    unavailable.append(entry.get("reason") or reports[name].get("reason", ""))
                 else:
                     ends = [None if entry.get(k) is None else float(entry[k]) for k in ("ci_low", "ci_high")]
                     samples.append(Sample(config.seed, run, float(entry["value"]), ends[0], ends[1]))
-            for name in experiment.evals if not found else ():
-                record = self.record(run, f"{name}.json")
+            for name, record in reports.items() if not found else ():
                 if record.get("status") == UNAVAILABLE and _reports(name, metric):
                     unavailable.append(record.get("reason", ""))
         if samples:
@@ -205,14 +234,15 @@ class Results:
 
     def _why_not(self, experiment: Experiment, run: str, name: str, where: Mapping[str, Any]) -> str:
         """The label to blame, if an evaluation reports the metric with other values of it."""
-        for evaluation in experiment.evals:
-            entries = [e for e in self.record(run, f"{evaluation}.json").get("metrics", []) if e["metric"] == name]
+        reports = self.reports(experiment, run)
+        for evaluation, record in reports.items():
+            entries = [e for e in record.get("metrics", []) if e["metric"] == name]
             for label in where:
                 others = {k: v for k, v in where.items() if k != label}
                 values = dict.fromkeys(str(e[label]) for e in entries if label in e and selects(others, e))
                 if values and label != "benchmark":
                     return f"{evaluation} reports it only for {label} {', '.join(values)}"
-        evals = experiment.evals
+        evals = list(reports)
         if len(evals) < 2:
             return f"{evals[0]} does not report it" if evals else "no evaluation is asked for"
         return f"neither {', '.join(evals[:-1])} nor {evals[-1]} reports it"
@@ -224,7 +254,7 @@ class Results:
         apart = {k: list(dict.fromkeys(str(e.get(k, "")) for e in entries)) for k in labels}
         told = "; ".join(f"{k}: {', '.join(v)}" for k, v in apart.items() if len(v) > 1)
         raise UserError(
-            f"{experiment.path}: metrics.{key}.where: fits {len(found)} numbers of {found[0][0]}.json;"
+            f"{experiment.path}: metrics.{key}.where: fits {len(found)} numbers of {found[0][0]};"
             f" add a label ({told or 'they carry the same labels'})"
         )
 

@@ -2,9 +2,10 @@
 
     python -m mtp.report.snapshot --scale cpu      # docs/gallery/cpu/index.html
 
-Copied: the page, its SVGs, the tables and claims (CSV and HTML), and each run's config.json, which says on which
-machine, with which versions and from which commit the run was made. Links to files of the repository are kept, links
-to what is not copied (PNGs, logs, curves of single runs) are taken out: the page works from the folder alone.
+Copied: the page, its SVGs, the tables and claims (CSV and HTML), the measurements, and each run's config.json; these
+two say on which machine, with which versions and from which commit they were made. Links to files of the repository
+are kept, links to what is not copied (PNGs, logs, curves of single runs) are taken out: the page works from the folder
+alone.
 """
 
 import argparse
@@ -19,7 +20,10 @@ from mtp.errors import UserError
 
 LINK = re.compile(r'(?P<before> · )?<a (?P<more>[^>]*?)href="(?P<href>[^"]+)">(?P<text>[^<]*)</a>')
 IMAGE = re.compile(r'<img src="(?P<src>[^"]+)"')
-NOTICE = "<p>This is a committed snapshot: pictures, tables, claims and the runs' records, without logs and curves.</p>"
+NOTICE = (
+    "<p>This is a committed snapshot: pictures, tables, claims, measurements and the runs' records, "
+    "without logs and curves.</p>"
+)
 
 
 class Snapshot:
@@ -38,6 +42,8 @@ class Snapshot:
             return Path(source.name)
         if source.suffix in (".csv", ".html") and source.parent == self.results:
             return Path(source.name)
+        if source.parent == self.results / "measurements":
+            return source.relative_to(self.results)
         if source.name == "config.json" and source.parent.parent == self.results / "runs":
             return source.relative_to(self.results)
         generated = any(source.is_relative_to(folder) for folder in (self.data, self.figures.parent))

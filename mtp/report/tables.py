@@ -3,7 +3,7 @@
     python -m mtp.report.tables table1 --scale cpu      # results/cpu/table1.csv and table1.html
 
 The CSV has one row per grid point and metric, whether measured or not: `status` and `reason` say why a
-number is missing. Intervals are 95 % t intervals over seeds.
+number is missing. Intervals are 95 % t intervals over seeds; where a step is measured, the measure's own.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ import pandas as pd
 from mtp.atomic import write_text
 from mtp.experiment import Experiment, Metric
 from mtp.report import cli, published
-from mtp.report.results import MEASURED, Results, points_of
+from mtp.report.results import COMPUTED, MEASURED, Results, points_of
 from mtp.report.templates import render
 from mtp.report.words import axis_title
 
@@ -83,7 +83,7 @@ def _spread(row: Any, digits: int) -> str:
 
 def _cell(row: Any, metric: Metric) -> Cell:
     paper = f"{float(row.published):.{_digits(row.published, metric)}f}" if row.published else ""
-    if row.status != MEASURED:
+    if row.status not in (MEASURED, COMPUTED):
         # "size 3B is not run at the cpu scale" needs no "not run at this scale" before it.
         told = row.reason if "not run at the" in row.reason else f"{row.status}: {row.reason}".removesuffix(": ")
         return Cell(paper=paper, why_not=told)
@@ -148,6 +148,7 @@ def wide(experiment: Experiment, frame: pd.DataFrame) -> dict[str, Any]:
         "metrics": list(metrics.values()),
         "lines": lines,
         "reasons": reasons,
+        "measured": bool(experiment.spec.measure),
     }
 
 

@@ -147,7 +147,7 @@ def draw(picture: Picture) -> Drawing:
     figure, axes = style.grid(len(rows), len(kept), max(6.0, 0.74 * sum(widths)) / len(kept), 2.6, widths)
     cuts = [_row(line, picture, kept, key, ours) for line, (key, ours) in zip(axes, rows, strict=True)]
     style.heading(figure, picture.title)
-    seeds = f"Mean over {picture.seeds()} seeds (small dots) and its 95 % interval."
+    seeds = f"Ours: {picture.basis()} its 95 % interval; small dots: single runs."
     seeds += " Axes of markers do not start at 0." if any(cuts) else ""
     style.note(figure, [*([seeds] if any(ours for _, ours in rows) else []), *missing])
     return figure

@@ -63,5 +63,5 @@ def draw(picture: Picture) -> Drawing:
     for ax in axes[-1]:
         ax.set_xlabel("head (1 predicts the next token)")
     style.heading(figure, picture.title)
-    style.note(figure, [f"Mean over {picture.seeds()} seeds, bars: 95 % interval.", *missing])
+    style.note(figure, [f"{picture.basis().capitalize()} its 95 % interval (bars).", *missing])
     return figure

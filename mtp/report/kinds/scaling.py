@@ -109,6 +109,6 @@ def draw(picture: Picture) -> Drawing:
     style.heading(figure, picture.title)
     style.note(
         figure,
-        [*([f"Ours: mean over {picture.seeds()} seeds, bars: 95 % interval."] if ours else []), *missing],
+        [*([f"Ours: {picture.basis()} its 95 % interval (bars)."] if ours else []), *missing],
     )
     return figure

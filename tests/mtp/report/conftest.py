@@ -78,10 +78,22 @@ def run_files(config: RunConfig, evals: Mapping[str, Any], pass_rate: float) -> 
     return files
 
 
+def measurement(experiment: Experiment) -> str:
+    """A made-up measurement: more with n, less with size; exact for n = 1, where ratios are 1."""
+    runs = {}
+    for name, config in experiment.configurations.items():
+        value = 1 + 0.2 * math.log2(config.n_future) * (64 / config.dim)
+        ends = {"ci_low": 0.98 * value, "ci_high": 1.03 * value} if config.n_future > 1 else {"ci_low": 1, "ci_high": 1}
+        asked = [metric for metric in experiment.spec.metrics.values() if not metric.computed_at]
+        runs[name] = {"metrics": [{"metric": m.metric, **m.where, "value": value, **ends} for m in asked]}
+    record = {"measure": experiment.spec.measure, "version": 1, "status": "measured", "reason": "", "runs": runs}
+    return json.dumps({**record, "settings": {}, "seconds": 1.0, "provenance": PROVENANCE})
+
+
 def fabricate(
     folder: Path, scale: str, experiments: Path = EXPERIMENTS, pass_rate: float = 0.0
 ) -> dict[str, Experiment]:
-    """Write `folder`/<scale>/runs and `folder`/data as if everything had run."""
+    """Write `folder`/<scale>/runs, measurements and `folder`/data as if everything had run."""
     told = load_scale(scale, experiments)
     found = load_all(told, experiments)
     wanted = evals_of_runs(found)
@@ -91,6 +103,11 @@ def fabricate(
             target.mkdir(parents=True, exist_ok=True)
             for file, text in run_files(config, {e: told.evals[e] for e in wanted[name]}, pass_rate).items():
                 (target / file).write_text(text)
+    for experiment in found.values():
+        if experiment.spec.measure and experiment.configurations:
+            target = folder / scale / "measurements"
+            target.mkdir(parents=True, exist_ok=True)
+            (target / f"{experiment.name}.json").write_text(measurement(experiment))
     for corpus in told.corpora.values():
         target = folder / "data" / corpus
         target.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,63 @@
+"""What a training step costs by arithmetic alone: the floors that measurements are drawn against. No torch here."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from mtp.config import RunConfig
+
+FLOAT = 4
+"""Bytes of a float32."""
+CHUNK_BYTES = 8 * 2**20
+"""Logits that a floor allows at a time: a chunk much smaller than this costs time (docs/benchmarks.md)."""
+
+
+def next_token(config: RunConfig) -> RunConfig:
+    """The same model with one head: what times and memory of n heads are relative to."""
+    return dataclasses.replace(config, n_future=1, head_weights="uniform").canonical()
+
+
+def flop_ratio(config: RunConfig) -> float:
+    """Training FLOPs with n heads over those with one, all else equal.
+
+    With the layers of the heads taken from the trunk this is [layers + n unembeddings] / [layers + 1 unembedding]:
+    what a step with n heads costs at least, at equal efficiency.
+    """
+    return config.flops / next_token(config).flops
+
+
+def activation_bytes(config: RunConfig, tokens: int) -> int:
+    """What one layer must keep for its backward pass if only products of matrices are never done twice.
+
+    Per position: the residual stream before both norms (2 dim), queries, keys and values (3 dim), the attention's
+    output (dim), gate and up of SwiGLU (2 ffn). Norms, rotations and SwiGLU's product are cheap to do again; so are
+    attention's weights, which a fused kernel never stores.
+    """
+    width = 2 if config.precision == "bfloat16" else FLOAT
+    stream = 2 * config.dim * FLOAT
+    return tokens * (stream + (4 * config.dim + 2 * config.ffn_dim) * width)
+
+
+def step_bytes(config: RunConfig) -> int:
+    """Least memory of a step above weights and optimiser state, in the sequential order (Figure 2).
+
+    The larger of two moments, where gradients exist from when they are first added to until the optimiser is done:
+    - at the loss of the last head: the trunk's activations, those of this head, the gradient of the trunk state, one
+      chunk of logits, and the gradients of the unembedding and of the heads before it;
+    - at the end of the trunk's backward pass: the gradients of all weights.
+    In between, every layer of the trunk trades its activations for its gradients.
+    """
+    tokens = (config.micro_batch or config.batch_size) * config.context
+    unembeddings = config.unembeddings * config.vocab_size * config.dim
+    block = 4 * config.dim**2 + 3 * config.dim * config.ffn_dim + 2 * config.dim
+    head_layers = config.all_layers - config.trunk_layers
+    at_loss = (
+        FLOAT * (unembeddings + max(0, head_layers - 1) * block)
+        + (config.trunk_layers + min(1, head_layers)) * activation_bytes(config, tokens)
+        + FLOAT * tokens * config.dim
+        + min(CHUNK_BYTES, FLOAT * tokens * config.vocab_size)
+    )
+    return max(at_loss, FLOAT * config.parameters)
+
+
+ARITHMETIC: Mapping[str, Callable[[RunConfig], float]] = {"flop_ratio": flop_ratio}
+"""What `computed_at` of a metric can name."""
