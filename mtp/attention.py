@@ -53,10 +53,11 @@ class _Rotate(torch.autograd.Function):
         cos_TK, sin_TK = ctx.saved_tensors
         grad_3BHTK = grad_3NTK.unflatten(1, (-1, ctx.heads))
         _, B, H, T, K = grad_3BHTK.shape
+        turned_2BHTK = grad_3NTK.new_empty(2, B, H, T, K)
+        _turn(grad_3BHTK[:2], cos_TK, -sin_TK, turned_2BHTK)  # a rotation's transpose is its inverse
         out_BT3HK = grad_3NTK.new_empty(B, T, 3, H, K)
         out_3BHTK = out_BT3HK.permute(2, 0, 3, 1, 4)
-        _turn(grad_3BHTK[:2], cos_TK, -sin_TK, out_3BHTK[:2])  # a rotation's transpose is its inverse
-        out_3BHTK[2].copy_(grad_3BHTK[2])
+        out_3BHTK[:2], out_3BHTK[2] = turned_2BHTK, grad_3BHTK[2]
         return out_BT3HK.flatten(2), None, None, None
 
 
@@ -117,17 +118,20 @@ class _Attend(torch.autograd.Function):
         grad_BHTK = grad_BTD.unflatten(2, (-1, K)).transpose(1, 2)
         out_3NTK = torch.empty_like(qkv_3NTK)
         dq, dk, dv = out_3NTK
-        scale = K**-0.5
-        # The last block sees all keys: it writes their gradients, the others add to them.
+        # The last block sees all keys: it writes their gradients, the others add to them. Products go to tensors of
+        # their own, since torch takes a product into a part of a tensor apart into N small ones.
         for (start, end), p in zip(reversed(_blocks(T)), reversed(kept), strict=True):
             grad = grad_BHTK[:, :, start:end].reshape(N, end - start, K)
-            beta = 0 if end == T else 1
-            torch.baddbmm(dv[:, :end], p.mT, grad, beta=beta, out=dv[:, :end])
             ds = torch.bmm(grad, v[:, :end].mT)
             torch.ops.aten._softmax_backward_data.out(ds, p, -1, p.dtype, grad_input=ds)
-            torch.baddbmm(dk[:, :end], ds.mT, q[:, start:end], beta=beta, alpha=scale, out=dk[:, :end])
-            rows = dq[:, start:end]
-            torch.baddbmm(rows, ds, k[:, :end], beta=0, alpha=scale, out=rows)
+            if end == T:
+                torch.bmm(p.mT, grad, out=dv)
+                torch.bmm(ds.mT, q[:, start:], out=dk)
+            else:
+                dv[:, :end] += torch.bmm(p.mT, grad)
+                dk[:, :end] += torch.bmm(ds.mT, q[:, start:end])
+            dq[:, start:end] = torch.bmm(ds, k[:, :end])
+        out_3NTK[:2] *= K**-0.5
         return out_3NTK, None, None
 
 

@@ -7,11 +7,16 @@
 
 import contextlib
 import ctypes
+import logging
 import os
+import time
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
+log = logging.getLogger("mtp.cpu")
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 
@@ -25,31 +30,60 @@ def _keep_freed_memory() -> None:
     libc.mallopt(M_TOP_PAD, 64 * 2**20)
 
 
-def _product_error() -> float:
-    """Relative error of a float32 matrix product against float64: about 3e-7 in float32, 3e-3 in bfloat16."""
+def _factors(dtype: torch.dtype) -> list[Tensor]:
+    """Two matrices of fixed numbers, to be multiplied as a model's layers do it."""
     generator = torch.Generator().manual_seed(0)
-    a = torch.randn(256, 256, generator=generator)
-    b = torch.randn(256, 256, generator=generator)
-    exact = a.double() @ b.double()
-    return float(((a @ b).double() - exact).norm() / exact.norm())
+    return [torch.randn(256, 256, generator=generator, dtype=torch.float64).to(dtype) for _ in range(2)]
 
 
-def prepare() -> str:
-    """Apply the settings; returns the name of the float32 arithmetic, part of a run's identity.
+def _to_onednn() -> bool:
+    """Send float32 products to oneDNN; returns whether that changes their bits.
 
-    `mkldnn.matmul.fp32_precision = "bf16"` is the switch that sends float32 products to oneDNN. On a CPU with
-    AMX it would really compute in bfloat16, so the error is measured and the switch taken back if it is large.
+    `mkldnn.matmul.fp32_precision = "bf16"` is the switch. On a CPU with AMX it would really compute in bfloat16
+    (relative error 3e-3, not 3e-7), so the error is measured and the switch taken back if it is large. On one
+    without AVX-512 it does nothing, and the products are MKL's as before.
+    """
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.backends.mkldnn, "matmul"):
+        return False
+    exact, before = F.linear(*_factors(torch.float64)), F.linear(*_factors(torch.float32))
+    precision = torch.backends.mkldnn.matmul.fp32_precision
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+    after = F.linear(*_factors(torch.float32))
+    if (after - exact).norm() > 1e-5 * exact.norm():
+        torch.backends.mkldnn.matmul.fp32_precision = precision
+        return False
+    return not torch.equal(before, after)
+
+
+def _seconds(dtype: torch.dtype) -> float:
+    """Time of a small product, the best of three."""
+    factors, times = _factors(dtype), []
+    for _ in range(3):
+        start = time.perf_counter()
+        F.linear(*factors)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def prepare(precision: str = "float32", compiled: bool = False) -> str:
+    """Apply the settings; returns the name of the arithmetic, part of a run's identity.
+
+    Runs of one name on one machine agree bit by bit; float32 by MKL or by oneDNN, bfloat16, and either of them
+    through `torch.compile` round differently.
     """
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     _keep_freed_memory()
-    if not torch.backends.mkldnn.is_available() or not hasattr(torch.backends.mkldnn, "matmul"):
-        return "float32"
-    before = torch.backends.mkldnn.matmul.fp32_precision
-    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
-    if _product_error() > 1e-5:
-        torch.backends.mkldnn.matmul.fp32_precision = before
-        return "float32"
-    return "float32-onednn"
+    arithmetic = "float32-onednn" if _to_onednn() else "float32"
+    if precision != "float32":
+        arithmetic = precision
+        slower = _seconds(torch.bfloat16) / _seconds(torch.float32)
+        if slower > 1.5:
+            log.warning(
+                "precision: bfloat16 products take %.0f times as long as float32 ones on this CPU, which has no "
+                "instructions for them; float32 would be faster",
+                slower,
+            )
+    return f"{arithmetic}-compiled" if compiled else arithmetic
 
 
 @contextlib.contextmanager
