@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := reproduce
-.PHONY: reproduce test gpu paper smoke plan report gallery lint format lock clean help
+.PHONY: reproduce test gpu paper smoke plan report gallery bench-train lint format lock clean help
 
 reproduce: $(VENV)/.installed ## every table and figure at the default (cpu) scale
 	@$(BIN)/python -m mtp.unlock
@@ -41,6 +41,9 @@ report: $(VENV)/.installed ## Snakemake's own report: results/cpu/report.html
 gallery: $(VENV)/.installed ## refresh docs/gallery/cpu, the committed snapshot
 	@$(BIN)/python -m mtp.report.snapshot --scale cpu
 
+bench-train: $(VENV)/bench/.installed ## our training step against other trainers, 20 to 30 minutes (docs/benchmarks.md)
+	@$(VENV)/bench/bin/python -m mtp.bench.train $(BENCH)
+
 lint: $(VENV)/.installed ## ruff, mypy, snakefmt, snakemake --lint
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -59,7 +62,7 @@ clean: ## delete results and figures, keep the downloads
 	@rm -rf .snakemake
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -67,4 +70,14 @@ $(VENV)/.installed: requirements.txt
 	@echo "Building $(VENV) from requirements.txt (a minute or two; torch is the large part)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+# transformers and litgpt want different versions of a package that neither needs here, hence --no-deps: this
+# environment sees the project's own packages and adds only what requirements-bench.txt lists.
+$(VENV)/bench/.installed: requirements-bench.txt $(VENV)/.installed
+	@echo "Adding transformers and litgpt in $(VENV)/bench"
+	@$(BIN)/python -m venv $(VENV)/bench
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
+		"$$($(VENV)/bench/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth"
+	@$(VENV)/bench/bin/pip install --quiet --disable-pip-version-check --no-deps -r requirements-bench.txt
 	@touch $@

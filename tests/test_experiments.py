@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mtp.config import RunConfig
 from mtp.errors import UserError
-from mtp.experiment import load_all, load_scale, resolve
+from mtp.experiment import all_runs, computed, evals_of_runs, load_all, load_scale, resolve, summary
 from tests.conftest import ROOT, tiny
 
 SCALES = [p.stem for p in sorted((ROOT / "experiments" / "scales").glob("*.yaml"))]
@@ -111,6 +111,59 @@ def broken(tmp_path: Path, text: str) -> str:
 )
 def test_mistakes_name_file_and_key(tmp_path: Path, change: dict, expected: str) -> None:
     assert expected in broken(tmp_path, yaml.safe_dump(GOOD | change))
+
+
+MEASURED = {
+    "label": "Ours", "title": "A test", "measure": "step_time", "base": {"size": "6.7B", "recipe": "200B tokens",
+    "vocabulary": "bpe32000"}, "grid": {"n_future": [1, 2]},
+    "metrics": {"t": {"title": "t", "metric": "relative_time"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"evals": ["likelihood"]}, "evals, measure: an experiment has either"),
+        ({"measure": "step_tim"}, "measure: unknown 'step_tim'; did you mean 'step_time'?"),
+        ({"base": {**MEASURED["base"], "vocabulary": "byte"}}, "'byte' is neither 'bytes' nor"),
+        (
+            {"metrics": {"t": {"title": "t", "metric": "flops_ratio", "computed_at": "paper"}}},
+            "metrics.t.metric: no arithmetic is called 'flops_ratio'; did you mean 'flop_ratio'?",
+        ),
+    ],
+)
+def test_mistakes_of_measured_experiments(tmp_path: Path, change: dict, expected: str) -> None:
+    assert expected in broken(tmp_path, yaml.safe_dump(MEASURED | change))
+
+
+def test_neither_evals_nor_a_measure(tmp_path: Path) -> None:
+    assert "either evals" in broken(tmp_path, yaml.safe_dump({k: v for k, v in GOOD.items() if k != "evals"}))
+
+
+def test_measured_points_are_not_trained(tmp_path: Path) -> None:
+    """One configuration per point whatever the seeds, no corpus, a vocabulary that nobody trains; no run of theirs."""
+    shutil.copytree(ROOT / "experiments" / "scales", tmp_path / "scales")
+    (tmp_path / "ablations").mkdir()
+    path = tmp_path / "ablations" / "measured.yaml"
+    path.write_text(yaml.safe_dump(MEASURED))
+    scale = load_scale("cpu", tmp_path)
+    experiments = load_all(scale, tmp_path)
+    found = experiments["measured"].configurations
+    assert [config.n_future for config in found.values()] == [1, 2]
+    assert {(config.corpus, config.vocab_size) for config in found.values()} == {("random", 32000)}
+    assert experiments["measured"].runs == all_runs(experiments) == evals_of_runs(experiments) == {}
+    assert "2 steps measured" in summary(experiments, scale)
+    settings = yaml.safe_load((tmp_path / "scales/cpu.yaml").read_text()) | {"measures": {}}
+    with pytest.raises(UserError, match=r"scales/cpu\.yaml: measures: step_time is missing"):
+        resolve(path, load_scale(settings, tmp_path), tmp_path)
+
+
+def test_computed_points_do_not_depend_on_what_is_run() -> None:
+    """Table S5 shows the floor of all the paper's sizes at every scale, whatever `at` leaves out."""
+    for name in SCALES:
+        experiment = load_all(load_scale(name, ROOT / "experiments"), ROOT / "experiments")["tableS5"]
+        floor = [computed(experiment, point, "papers_floor") for point in experiment.points]
+        assert len(floor) == 18 and all(isinstance(value, float) and 1 <= value < 1.3 for value in floor)
 
 
 def test_text_that_is_not_yaml(tmp_path: Path) -> None:

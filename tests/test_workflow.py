@@ -1,5 +1,6 @@
 """The DAG by dry run: every scale plans, lint is clean, mistakes stop it at once, an ablation is one file."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mtp.dag import Suite
 from mtp.experiment import all_runs, load_all, load_scale
+from mtp.measure import read_configs
 from tests.conftest import ROOT
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
@@ -36,6 +39,7 @@ MESSAGES = {
     "baselines": r"corpus (\w+): gzip",
     "train": r"train (\S+) ",
     "evaluate": r"(\w+ of \w+-\S+)",
+    "measure": r"measure (\w+):",
     "table": r"table of (\w+)",
     "figure": r"figure (\S+)",
     "claims": r"(verdicts)",
@@ -64,8 +68,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("scale", ["smoke", "cpu", "gpu", "paper"])
 def test_every_scale_plans_exactly_its_runs(project: Path, scale: str) -> None:
     jobs = planned(project, "--configfile", f"experiments/scales/{scale}.yaml")
-    runs = all_runs(load_all(load_scale(scale, ROOT / "experiments"), ROOT / "experiments"))
+    all_ = load_all(load_scale(scale, ROOT / "experiments"), ROOT / "experiments")
+    runs = all_runs(all_)
     assert sorted(jobs["train"]) == sorted(runs)
+    assert not any(name.startswith("random-") for name in jobs["train"])
+    measured = [name for name, experiment in all_.items() if experiment.spec.measure and experiment.configurations]
+    assert sorted(jobs["measure"]) == sorted(measured) and "tableS5" in measured
     assert {"corpus", "tokens", "evaluate", "table", "figure", "claims", "gallery"} <= jobs.keys()
 
 
@@ -112,6 +120,21 @@ def test_an_ablation_is_one_file(project: Path) -> None:
         assert planned(project, "rate")["train"] == sorted(runs) or set(planned(project, "rate")["train"]) == set(runs)
     finally:
         path.unlink()
+
+
+def test_a_measurement_is_one_job_that_needs_no_data(project: Path) -> None:
+    jobs = planned(project, "tableS5")
+    assert jobs.keys() == {"measure", "table", "figure"} and jobs["measure"] == ["tableS5"]
+
+
+def test_a_measurement_knows_its_code_settings_and_configurations(project: Path) -> None:
+    suite = Suite({"scale": "smoke"})
+    configs = read_configs(suite.measure_json("tableS5"))
+    assert [c.name() for c in configs] == list(suite.experiments["tableS5"].configurations)
+    assert json.loads(suite.measure_settings("tableS5")) == suite.scale.measures["step_time"]
+    assert suite.measure_code("tableS5") != suite.measure_code("memory")
+    assert suite.eval_files("tableS5") == ["results/smoke/measurements/tableS5.json"]
+    assert suite.run_files("tableS5") == [] and not any("random-" in run for run in suite.runs)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Memory of a step against `x`: a line per `hue`, a panel per `panels`, and the floor below them.
 
-The YAML needs `x` (numbers, such as n), `hue` and `metrics: [peak, floor]`: the second is arithmetic, the same for every
-line. Both axes are logarithmic, since what doubles should look alike everywhere.
+The YAML needs `x` (numbers, such as n), `hue` and `metrics: [peak, floor]`: the second is arithmetic, the same for
+every line. Both axes are logarithmic, since what doubles should look alike everywhere.
 """
 
 from collections.abc import Sequence

@@ -1,12 +1,13 @@
 """Verdicts, from numbers checked by hand."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from mtp.errors import UserError
 from mtp.report import claims
-from mtp.report.results import Interval, Results
+from mtp.report.results import Interval, Measured, Results, Sample
 from tests.mtp.report import tiny
 
 
@@ -55,6 +56,43 @@ def test_metric_not_evaluated_is_not_testable(tmp_path: Path) -> None:
 
 def test_one_seed_is_inconclusive() -> None:
     assert claims.verdict(Interval(1.0, None, None))[0] == "inconclusive"
+
+
+STEP = tiny.SPEC.replace("evals: [likelihood, humaneval]", "measure: step_time").replace(
+    "metrics:\n", "metrics:\n  time: {title: time, metric: relative_time, published: {benchmark: HumanEval, k: 10}}\n"
+)
+STEP += "  - {text: no overhead, where: here, metric: time, these: {n_future: 2}, than: {n_future: 1}}\n"
+
+
+def measured_step(folder: Path, ends: tuple[float, float]) -> dict[str, str]:
+    """The claim that n = 2 takes no longer than n = 1, from a step of 1.6 times with this interval."""
+    experiment = tiny.build(folder, spec=STEP)
+    numbers = {
+        1: {"value": 1.0, "ci_low": 1.0, "ci_high": 1.0},
+        2: {"value": 1.6, "ci_low": ends[0], "ci_high": ends[1]},
+    }
+    runs = {
+        name: {"metrics": [{"metric": "relative_time", **numbers[config.n_future]}]}
+        for name, config in experiment.configurations.items()
+    }
+    path = folder / "results" / "tiny" / "measurements" / "tiny.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"status": "measured", "reason": "", "runs": runs}))
+    return claims.judge(experiment, Results(folder / "results", "tiny"), 5)
+
+
+def test_a_measured_ratio_has_its_own_interval(tmp_path: Path) -> None:
+    """Lower is better: 1.0 - 1.6 = -0.6 in [1.0 - 1.7, 1.0 - 1.5]; an interval that reaches 1 decides nothing."""
+    row = measured_step(tmp_path, (1.5, 1.7))
+    assert (row["verdict"], row["measured_effect"], row["n_seeds"]) == ("reversed", "-0.6", "1")
+    assert (row["ci_low"], row["ci_high"]) == ("-0.7", "-0.5")
+    assert measured_step(tmp_path, (0.9, 1.7))["verdict"] == "inconclusive"
+
+
+def test_without_its_own_interval_a_measurement_decides_nothing() -> None:
+    exact, lone = (Measured("measured", "", (Sample(0, "run", 1.0, *ends),)) for ends in ((1.0, 1.0), (None, None)))
+    assert claims.own_difference([(exact, exact)]) == Interval(0.0, 0.0, 0.0)
+    assert claims.own_difference([(exact, lone)]) == Interval(0.0, None, None)
 
 
 def test_pairs_over_the_other_axes(tmp_path: Path) -> None:

@@ -1,12 +1,17 @@
 """Intervals and labels."""
 
+import json
 import math
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtp.report.results import MEASURED, Measured, Sample, same, t_interval
+from mtp.errors import UserError
+from mtp.report.results import MEASURED, Measured, Results, Sample, same, t_interval
+from tests.mtp.report import tiny
 
 FLOATS = st.floats(-1e3, 1e3, allow_nan=False)
 
@@ -41,6 +46,33 @@ def test_equal_values_take_the_evaluations_own_interval(seeds: int) -> None:
 def test_unequal_values_take_the_interval_over_seeds() -> None:
     samples = (Sample(0, "a", 0.0, 0.0, 9.0), Sample(1, "b", 1.0, 0.0, 9.0))
     assert Measured(MEASURED, "", samples).interval == t_interval([0.0, 1.0])
+
+
+def test_a_missing_measurement_is_named(tmp_path: Path) -> None:
+    spec = tiny.SPEC.replace("evals: [likelihood, humaneval]", "measure: step_time")
+    experiment = tiny.build(tmp_path, spec=spec)
+    with pytest.raises(UserError, match=r"measurements/tiny\.json: missing"):
+        Results(tmp_path / "results", "tiny").measure(experiment, experiment.points[0], "bits")
+
+
+@pytest.mark.parametrize(
+    ("record", "status", "reason"),
+    [
+        ({"status": "unavailable", "reason": "no /proc", "runs": {}}, "unavailable", "no /proc"),
+        ({"metrics": [{"metric": "bits_per_byte", "value": None, "reason": "too large"}]}, "unavailable", "too large"),
+        ({"metrics": []}, "not evaluated", "step_time does not report it"),
+    ],
+)
+def test_why_a_measurement_has_no_number(tmp_path: Path, record: dict[str, Any], status: str, reason: str) -> None:
+    spec = tiny.SPEC.replace("evals: [likelihood, humaneval]", "measure: step_time")
+    spec = spec.replace("where: {text: code, head: 1}, ", "")
+    experiment = tiny.build(tmp_path, spec=spec)
+    whole = {"status": "measured", "reason": "", "runs": dict.fromkeys(experiment.configurations, record)} | record
+    path = tmp_path / "results" / "tiny" / "measurements" / "tiny.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(whole))
+    found = Results(tmp_path / "results", "tiny").measure(experiment, experiment.points[0], "bits")
+    assert (found.status, found.reason) == (status, reason)
 
 
 def test_labels_compare_as_numbers_or_text() -> None:

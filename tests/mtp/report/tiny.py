@@ -17,6 +17,7 @@ sizes:
   0.6B: {dim: 32, layers: 4, attention_heads: 2}
 recipes: {1B: {context: 32, batch_size: 4, steps: 20, peak_lr: 4e-3}}
 evals: {likelihood: {}, humaneval: {}}
+measures: {step_time: {}}
 flops_per_second: 1e+10
 """
 SPEC = """

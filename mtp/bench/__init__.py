@@ -1,0 +1,1 @@
+"""Benchmarks against other trainers: `python -m mtp.bench.train --help`. Their rows: docs/benchmarks.md."""
