@@ -31,6 +31,8 @@ from mtp.errors import UserError
 EXPERIMENTS = Path("experiments")
 RANDOM_TOKENS = "random"
 """What stands for the corpus where the grid points are measured, not trained."""
+HERE = "here"
+"""`computed_at` of arithmetic on the point itself."""
 RUNGS = ("size", "recipe", "vocabulary", "corpus")
 """Grid keys that are words of the paper ("6.7B", "200B tokens"); a scale says what each stands for."""
 
@@ -72,7 +74,7 @@ class Metric(Strict):
     published: dict[str, str | int | float] | None = None
     """Columns that select the paper's value; none: the paper does not report this metric."""
     computed_at: str = ""
-    """A scale: `metric` names arithmetic (`mtp/floors.py`) on what the point would be at that scale."""
+    """`here` or a scale: `metric` names arithmetic (`mtp/floors.py`) on what the point is at that scale."""
 
 
 class Published(Strict):
@@ -462,14 +464,15 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS, restricted: bool
 
 
 def computed(experiment: Experiment, point: Point, key: str) -> float | str:
-    """A metric with `computed_at`: its value for what the point would be at that scale, or why there is none.
+    """A metric with `computed_at`: its value for what the point is at that scale, or why there is none.
 
     Raises:
         UserError: no such scale.
     """
-    metric = experiment.spec.metrics[key]
-    there = _elsewhere(experiment.path, metric.computed_at)
-    same = next(p for p in there.points if (p.arm, p.axes) == (point.arm, point.axes))
+    metric, same = experiment.spec.metrics[key], point
+    if metric.computed_at != HERE:
+        there = _elsewhere(experiment.path, metric.computed_at)
+        same = next(p for p in there.points if (p.arm, p.axes) == (point.arm, point.axes))
     return floors.ARITHMETIC[metric.metric](same.runs[0]) if same.runs else same.skipped
 
 

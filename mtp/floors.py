@@ -59,5 +59,9 @@ def step_bytes(config: RunConfig) -> int:
     return max(at_loss, FLOAT * config.parameters)
 
 
-ARITHMETIC: Mapping[str, Callable[[RunConfig], float]] = {"flop_ratio": flop_ratio}
+ARITHMETIC: Mapping[str, Callable[[RunConfig], float]] = {
+    "flop_ratio": flop_ratio,
+    "parameters_millions": lambda config: config.parameters / 1e6,
+    "training_megaflops_per_token": lambda config: config.flops / config.tokens / 1e6,
+}
 """What `computed_at` of a metric can name."""

@@ -174,3 +174,16 @@ def test_text_that_is_not_yaml(tmp_path: Path) -> None:
 def test_unknown_scale() -> None:
     with pytest.raises(UserError, match=r"scales/cpuu\.yaml: no such file; did you mean 'cpu'"):
         load_scale("cpuu", ROOT / "experiments")
+
+
+def test_arithmetic_of_a_point_here_and_at_another_scale(root: Path) -> None:
+    """Table S4: parameter-matched arms weigh the same, the others what docs/heads.md says they add."""
+    table = load_all(load_scale("cpu", root / "experiments"), root / "experiments")["tableS4"]
+    millions = {p.arm: computed(table, p, "parameters") for p in table.points}
+    d, V = 64, 2048
+    plain = millions["next token"]
+    assert isinstance(plain, float)
+    assert {plain} == {millions[arm] for arm in ("parallel", "causal", "anticausal", "parameter-free")}
+    assert millions["linear"] == pytest.approx(plain + 4 * d * d / 1e6)
+    assert millions["replicated unembeddings"] == pytest.approx(plain + 3 * V * d / 1e6)
+    assert millions["DeepSeek-V3 chain"] == pytest.approx(plain + 3 * (2 * d * d + 2 * d) / 1e6)

@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 
 from mtp.config import nearest
 from mtp.errors import UserError
-from mtp.experiment import Experiment, Metric, Point, computed
+from mtp.experiment import HERE, Experiment, Metric, Point, computed
 
 MEASURED = "measured"
 COMPUTED = "computed"
@@ -197,7 +197,8 @@ class Results:
             value = computed(experiment, point, key)
             if isinstance(value, str):
                 return Measured(NOT_RUN, value)
-            return Measured(COMPUTED, f"arithmetic at the {metric.computed_at} scale", (Sample(0, "", value),))
+            scale = self.scale if metric.computed_at == HERE else metric.computed_at
+            return Measured(COMPUTED, f"arithmetic at the {scale} scale", (Sample(0, "", value),))
         if not point.runs:
             return Measured(NOT_RUN, point.skipped)
         where = {**metric.where, **labels}
