@@ -33,7 +33,7 @@ class _RMSNorm(torch.autograd.Function):
 
 def rms_norm(x_BTD: Tensor, weight_D: Tensor, eps: float) -> Tensor:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimension; equal to `torch.nn.functional.rms_norm`."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or x_BTD.device.type != "cpu":  # GPUs have a kernel for it
         return F.rms_norm(x_BTD, weight_D.shape, weight_D, eps)
     y_BTD: Tensor = _RMSNorm.apply(x_BTD, weight_D, eps)  # type: ignore[no-untyped-call]
     return y_BTD
