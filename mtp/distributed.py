@@ -79,10 +79,10 @@ def processes(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
         return
     device, backend = torch.device("cpu"), "gloo"
     if torch.cuda.is_available():
-        local = int(environment.get("LOCAL_RANK", "0"))
-        if local >= torch.cuda.device_count():
-            raise UserError(f"torchrun: more processes on this machine than its {torch.cuda.device_count()} GPU(s)")
-        device, backend = torch.device("cuda", local), "cpu:gloo,cuda:nccl"
+        here, gpus = int(environment["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+        if here > gpus:
+            raise UserError(f"torchrun --nproc_per_node={here}: more processes on this machine than its {gpus} GPU(s)")
+        device, backend = torch.device("cuda", int(environment["LOCAL_RANK"])), "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(device)
     torch.distributed.init_process_group(backend)
     try:

@@ -39,3 +39,16 @@ class GrowingCsv:
 
     def close(self) -> None:
         self.file.close()
+
+
+class NoCsv:
+    """Stands for a `GrowingCsv` in processes that do not write."""
+
+    def append(self, row: Sequence[int | float]) -> None:
+        """Nothing."""
+
+    def flush(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""

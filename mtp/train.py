@@ -5,6 +5,10 @@
 Writes into DIR: model.safetensors, metrics.csv (every step), validation.csv (held-out bits per byte during
 training), config.json (configuration and provenance); checkpoint.pt while it runs. SIGTERM and Ctrl-C save a
 checkpoint and stop; the same command goes on from there.
+
+Several processes train one run together under torchrun (docs/distributed.md):
+
+    torchrun --standalone --nproc_per_node=2 -m mtp.train --parallel fsdp --config ... --data ... --out ...
 """
 
 import argparse
@@ -27,15 +31,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from mtp import checkpoint, cpu, provenance
+from mtp import checkpoint, cpu, parallel, provenance, state
 from mtp.atomic import replacing, write_text
 from mtp.config import RunConfig
 from mtp.data.batches import Batches
 from mtp.data.storage import need_space
 from mtp.data.vocabulary import Vocabulary
+from mtp.distributed import Ranks, one_process, processes, refuse
 from mtp.errors import UserError
 from mtp.likelihood import held_out_score
-from mtp.metrics import GrowingCsv
+from mtp.metrics import GrowingCsv, NoCsv
 from mtp.progress import bar
 from mtp.schedule import head_weights
 from mtp.step import Step
@@ -115,40 +120,57 @@ def peak_memory_mb(device: torch.device) -> float:
 class Trainer:
     """State of a run between steps: everything a checkpoint holds."""
 
-    def __init__(self, config: RunConfig, data: Path, device: torch.device) -> None:
-        self.config, self.device = config, device
+    def __init__(self, config: RunConfig, data: Path, ranks: Ranks, way: str) -> None:
+        self.config, self.ranks = config, ranks
         self.vocabulary = Vocabulary.load(data)
         self.batches = Batches(data, "train", config.context, config.batch_size, config.seed)
-        self.take = Step(config, device)
+        self.take = Step(config, ranks.device, parallel.choose(way, ranks))
         self.step, self.bytes = 0, 0
+        self.computed_by = [f"{self.take.way.title} from step 0"]
+        """Who computed which part of the run: the last bits depend on it."""
 
-    def state(self) -> dict[str, Any]:
-        return {
-            "step": self.step,
-            "bytes": self.bytes,
-            "model": self.take.model.state_dict(),
-            "optimizer": self.take.optimizer.state_dict(),
-        }
+    def save(self, out: Path, identity: dict[str, str]) -> None:
+        numbers = {"step": self.step, "bytes": self.bytes, "computed_by": self.computed_by}
+        tensors = state.tensors(self.take.model, self.take.optimizer)
+        if self.ranks.size == 1:
+            checkpoint.save(out, identity, numbers, tensors)
+        else:
+            checkpoint.save_shards(out, identity, numbers, tensors, self.ranks)
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self.step, self.bytes = state["step"], state["bytes"]
-        self.take.model.load_state_dict(state["model"])
-        self.take.optimizer.load_state_dict(state["optimizer"])
+    def restore(self, saved: checkpoint.Saved) -> None:
+        """Go on from a checkpoint, whatever number of processes wrote it."""
+        self.step, self.bytes = saved.numbers["step"], saved.numbers["bytes"]
+        self.computed_by = saved.numbers["computed_by"]
+        if not self.computed_by[-1].startswith(f"{self.take.way.title} "):
+            self.computed_by.append(f"{self.take.way.title} from step {self.step}")
+        state.make_room(self.take.model, self.take.optimizer, checkpoint.names(saved))
+        checkpoint.read(saved, state.tensors(self.take.model, self.take.optimizer))
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """All weights as the first process writes them; the others hold nothing, but must ask too."""
+        found = {}
+        for name, weight in self.take.model.named_parameters():
+            whole = self.take.way.whole(weight.detach())
+            if self.ranks.first:
+                found[name] = whole.cpu().contiguous()
+        return found
 
     def take_step(self) -> tuple[torch.Tensor, torch.Tensor, int, float]:
         """One optimiser step: losses_N (nats per token), gradient norm, bytes of the batch's targets, rate."""
         window_BS = self.batches.batch(self.step, self.config.n_future)
         batch_bytes = int(self.vocabulary.byte_lengths[window_BS[:, 1 : self.config.context + 1]].sum())
         host_BS = torch.from_numpy(window_BS)
-        losses_N, norm, rate = self.take(host_BS.pin_memory() if self.device.type == "cuda" else host_BS, self.step)
+        losses_N, norm, rate = self.take(
+            host_BS.pin_memory() if self.ranks.device.type == "cuda" else host_BS, self.step
+        )
         self.step += 1
         return losses_N, norm, batch_bytes, rate
 
 
 def explain_divergence(config: RunConfig, step: int, rate: float, losses: np.ndarray, norm: float, out: Path) -> str:
     """One line: what went wrong, when, and what to go back to."""
-    kept = out / checkpoint.LATEST
-    last_good = f"the last good checkpoint is {kept}" if kept.exists() else "there is no checkpoint before it"
+    kept = [out / name for name in (checkpoint.LATEST, checkpoint.SHARDS) if (out / name).exists()]
+    last_good = f"the last good checkpoint is {kept[-1]}" if kept else "there is no checkpoint before it"
     return (
         f"{config.name()}: training diverged at step {step} (losses {np.array2string(losses, precision=3)}, "
         f"gradient norm {norm:.3g}, learning rate {rate:.3g}); {last_good}; try a lower peak_lr or a longer warm-up"
@@ -162,48 +184,45 @@ def train(
     code: str = "",
     checkpoint_seconds: float = 60,
     keep_checkpoint: bool = False,
+    ranks: Ranks | None = None,
+    way: str = "ddp",
 ) -> Path:
     """Train to the end or resume; returns the path of the weights.
 
+    `ranks`: this process among several that train the run in the `way` of mtp/parallel; default: alone. All raise the
+    same errors at the same step.
+
     Raises:
         UserError: divergence (step, rate and last good checkpoint named), missing data, full disk.
-        Stopped: after SIGTERM or SIGINT, with a checkpoint saved.
+        Stopped: after SIGTERM or SIGINT to any of the processes, with a checkpoint saved.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    ranks = ranks or one_process()
+    refuse(ranks, config.batch_size)
+    device = ranks.device
     arithmetic = cpu.prepare() if device.type == "cpu" else config.precision
     signals = Signals()
     identity = {"configuration": config.to_json(), "code": code, "arithmetic": arithmetic}
-    if finished(out, identity):
+    if ranks.as_first(finished(out, identity)):
         log.info("%s is finished already", config.name())
         return out / "model.safetensors"
     # Two checkpoints of weights and two moments in float32, and the weights once more: 28 bytes per weight.
     need_space(out, 28 * config.parameters)
-    trainer = Trainer(config, data, device)
-    saved = checkpoint.load(out, identity)
+    trainer = Trainer(config, data, ranks, way)
+    saved = ranks.as_first(checkpoint.find(out, identity) if ranks.first else None)
     if saved is not None:
         trainer.restore(saved)
         log.info("resumed at step %d of %d", trainer.step, config.steps)
     n = config.n_future
     heads = [f"loss_{i + 1}" for i in range(n)]
-    metrics = GrowingCsv(
-        out / "metrics.partial.csv",
-        [
-            "step",
-            "tokens",
-            "bytes",
-            *heads,
-            "bits_per_byte",
-            "lr",
-            "grad_norm",
-            "tokens_per_second",
-            "peak_memory_mb",
-        ],
-        trainer.step,
-    )
-    curve = GrowingCsv(
-        out / "validation.partial.csv",
-        ["step", "tokens", "bytes", *(f"bits_per_byte_{i + 1}" for i in range(n))],
-        trainer.step,
+    growing = {
+        "metrics.csv": ["step", "tokens", "bytes", *heads, "bits_per_byte", "lr", "grad_norm", "tokens_per_second",
+                        "peak_memory_mb"],
+        "validation.csv": ["step", "tokens", "bytes", *(f"bits_per_byte_{i + 1}" for i in range(n))],
+    }  # fmt: skip
+    # Snakemake deletes the declared outputs of a killed job: rows grow in undeclared files until all is done.
+    metrics, curve = (
+        GrowingCsv(out / name.replace(".csv", ".partial.csv"), columns, trainer.step) if ranks.first else NoCsv()
+        for name, columns in growing.items()
     )
     points = validation_steps(config)
     hopeless = 3 * math.log(config.vocab_size)
@@ -230,17 +249,20 @@ def train(
         pending.clear()
         metrics.flush()
 
-    with bar(total=config.steps, initial=trainer.step, desc=config.name(), unit="step") as progress:
+    progress = bar(total=config.steps, initial=trainer.step, desc=config.name(), unit="step", disable=not ranks.first)
+    with progress:
         while trainer.step < config.steps:
             losses_N, norm, batch_bytes, rate = trainer.take_step()
             pending.append((trainer.step, losses_N, norm, batch_bytes, rate))
             progress.update()
             validate = trainer.step in points
-            save = signals.received is not None or time.monotonic() - saved_at > checkpoint_seconds
+            late = time.monotonic() - saved_at > checkpoint_seconds
+            # Every process may get a signal and has a clock of its own, but all must do the same.
+            received, save = ranks.highest([signals.received or 0, signals.received is not None or late])
             if validate or save or len(pending) >= FLUSH_EVERY or trainer.step == config.steps:
                 flush()
             if validate:
-                with trainer.take.autocast():
+                with trainer.take.way.readable(), trainer.take.autocast():
                     bits = held_out_score(
                         trainer.take.model, data, trainer.vocabulary, VALIDATION_BYTES
                     ).bits_per_byte_N
@@ -248,47 +270,57 @@ def train(
                 curve.flush()
                 timed_from = time.perf_counter()
             if save and trainer.step < config.steps:
-                checkpoint.save(out, identity, trainer.state())
+                trainer.save(out, identity)
                 saved_at = time.monotonic()
-            if signals.received is not None and trainer.step < config.steps:
+            if received and trainer.step < config.steps:
                 metrics.close()
                 curve.close()
                 raise Stopped(
-                    f"{config.name()}: stopped by signal {signals.received} at step {trainer.step}; checkpoint saved"
+                    f"{config.name()}: stopped by signal {received:.0f} at step {trainer.step}; checkpoint saved"
                 )
     metrics.close()
     curve.close()
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in trainer.take.model.state_dict().items()}
-    with replacing(out / "model.safetensors") as temporary:
+    weights = trainer.weights()
+    if ranks.first:
+        write_weights(out / "model.safetensors", weights)
+        for name in growing:
+            write_text(out / name, (out / name.replace(".csv", ".partial.csv")).read_text())
+        record = {
+            "run": config.name(),
+            "identity": identity,
+            "config": config.to_dict(),
+            "parameters": config.parameters,
+            "non_embedding_parameters": config.non_embedding_parameters,
+            "tokens": config.tokens,
+            "bytes": trainer.bytes,
+            "flops": config.flops,
+            "provenance": provenance.describe(
+                code=code,
+                arithmetic=arithmetic,
+                device=str(device),
+                computed_by=trainer.computed_by,
+                seconds_of_last_attempt=round(time.perf_counter() - started, 1),
+            ),
+        }
+        write_text(out / "config.json", json.dumps(record, indent=1) + "\n")
+        if not keep_checkpoint:
+            checkpoint.remove(out)
+        for name in growing:
+            (out / name.replace(".csv", ".partial.csv")).unlink()
+    ranks.wait()
+    return out / "model.safetensors"
+
+
+def write_weights(path: Path, weights: dict[str, torch.Tensor]) -> None:
+    """
+    Raises:
+        UserError: the disk is full.
+    """
+    with replacing(path) as temporary:
         try:
             save_file(weights, temporary)
         except SafetensorError as error:
-            raise UserError(f"{out / 'model.safetensors'}: could not be written ({error}); is the disk full?") from None
-    # Snakemake deletes the declared outputs of a killed job: rows grow in undeclared files until all is done.
-    for partial in (metrics.path, curve.path):
-        write_text(partial.with_name(partial.name.replace(".partial", "")), partial.read_text())
-    record = {
-        "run": config.name(),
-        "identity": identity,
-        "config": config.to_dict(),
-        "parameters": config.parameters,
-        "non_embedding_parameters": config.non_embedding_parameters,
-        "tokens": config.tokens,
-        "bytes": trainer.bytes,
-        "flops": config.flops,
-        "provenance": provenance.describe(
-            code=code,
-            arithmetic=arithmetic,
-            device=str(device),
-            seconds_of_last_attempt=round(time.perf_counter() - started, 1),
-        ),
-    }
-    write_text(out / "config.json", json.dumps(record, indent=1) + "\n")
-    if not keep_checkpoint:
-        checkpoint.remove(out)
-    for partial in (metrics.path, curve.path):
-        partial.unlink()
-    return out / "model.safetensors"
+            raise UserError(f"{path}: could not be written ({error}); is the disk full?") from None
 
 
 def read_config(argument: str) -> RunConfig:
@@ -324,18 +356,31 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--code", default="", help="fingerprint of the code; default: computed here")
     parser.add_argument("--checkpoint-seconds", type=float, default=60, help="time between checkpoints (default 60)")
     parser.add_argument("--keep-checkpoint", action="store_true", help="keep checkpoint.pt when the run is finished")
+    parser.add_argument(
+        "--parallel",
+        choices=parallel.NAMES,
+        default="ddp",
+        help="with several processes: the whole model on each (ddp, default), or a piece of it (fsdp)",
+    )
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    first = os.environ.get("RANK", "0") == "0"
+    level = logging.INFO if first else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     try:
         config = read_config(args.config)
         code = args.code or provenance.fingerprint("mtp.train", (f"mtp.heads.{config.heads}",))
-        with alone(args.out):
-            train(config, args.data, args.out, code, args.checkpoint_seconds, args.keep_checkpoint)
+        with processes() as ranks, alone(args.out) if ranks.first else contextlib.nullcontext():
+            ranks.wait()
+            train(
+                config, args.data, args.out, code, args.checkpoint_seconds, args.keep_checkpoint, ranks, args.parallel
+            )
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if first:
+            print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except Stopped as error:
-        print(str(error), file=sys.stderr)
+        if first:
+            print(str(error), file=sys.stderr)
         sys.exit(143)
 
 

@@ -132,18 +132,20 @@ def test_a_finished_run_is_left_alone(data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["configuration", "code", "arithmetic"])
 def test_a_checkpoint_of_something_else_is_never_resumed(tmp_path: Path, key: str) -> None:
     identity = {"configuration": "a", "code": "b", "arithmetic": "c"}
-    checkpoint.save(tmp_path, identity, {"step": 5})
-    assert checkpoint.load(tmp_path, identity) == {"step": 5}
-    assert checkpoint.load(tmp_path, identity | {key: "other"}) is None
+    checkpoint.save(tmp_path, identity, {"step": 5}, {})
+    found = checkpoint.find(tmp_path, identity)
+    assert found is not None and found.numbers == {"step": 5}
+    assert checkpoint.find(tmp_path, identity | {key: "other"}) is None
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
     identity = {"code": "b"}
-    checkpoint.save(tmp_path, identity, {"step": 5})
-    checkpoint.save(tmp_path, identity, {"step": 6})
+    checkpoint.save(tmp_path, identity, {"step": 5}, {})
+    checkpoint.save(tmp_path, identity, {"step": 6}, {})
     latest = tmp_path / checkpoint.LATEST
     latest.write_bytes(latest.read_bytes()[:100])
-    assert checkpoint.load(tmp_path, identity) == {"step": 5}
+    found = checkpoint.find(tmp_path, identity)
+    assert found is not None and found.numbers == {"step": 5}
 
 
 def test_divergence_names_step_rate_and_checkpoint(data: Path, tmp_path: Path) -> None:
