@@ -20,7 +20,7 @@ from tests.mtp.report.conftest import fabricate
 
 DOCUMENTS = [
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
-    *("docs/architecture.md", "docs/adding.md", "docs/deviations.md", "docs/log.md"),
+    *("docs/architecture.md", "docs/adding.md", "docs/benchmarks.md", "docs/deviations.md", "docs/log.md"),
     *("experiments/README.md", "results/README.md", "figures/README.md"),
 ]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -61,7 +61,7 @@ def suite() -> Suite:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_make_targets(document: str) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for words in commands(document, "make"):
         assert set(words[:1]) <= targets, f"{document}: make {' '.join(words)}"
 

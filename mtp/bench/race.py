@@ -82,6 +82,8 @@ def race(
         for label, worker in list(workers.items()):
             try:
                 worker.answer()
+                # Imports and compilation take a minute or more where many share few cores: say what is being waited for.
+                print(f"  ready: {label}", file=sys.stderr, flush=True)
             except Unable as error:
                 told(f"left out: {error}")
                 workers.pop(label).close()
