@@ -57,7 +57,7 @@ def evaluate(name: str, run: Path, data: Path, settings: dict[str, Any], out: Pa
         if vocabulary != config.vocabulary:
             raise UserError(f"--data: {data}: holds {vocabulary} tokens, but {run} was trained on {config.vocabulary}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    arithmetic = cpu.prepare() if device == "cpu" else config.precision
+    arithmetic = cpu.prepare(config.precision) if device == "cpu" else config.precision
     code = code or provenance.fingerprint("mtp.evaluate", (f"mtp.evals.{name}", f"mtp.heads.{config.heads}"))
     started = time.perf_counter()
     found = module.run(run, data, settings, out.parent)

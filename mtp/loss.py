@@ -27,6 +27,7 @@ from torch.utils.checkpoint import checkpoint
 from mtp.config import RunConfig
 from mtp.cross_entropy import IGNORED, linear_cross_entropy
 from mtp.documents import within_document
+from mtp.elementwise import rms_norm
 from mtp.model import Model
 
 
@@ -123,7 +124,7 @@ class _Backward:
     def normed(self, head: int, h_BTD: Tensor) -> Tensor:
         """Final norm before the unembedding of `head`."""
         norm = self.model.norm
-        return F.rms_norm(h_BTD, norm.weight.shape, norm.weight.detach() if self.alone(head) else norm.weight, norm.eps)
+        return rms_norm(h_BTD, norm.weight.detach() if self.alone(head) else norm.weight, norm.eps)
 
     def trains_unembedding(self, head: int) -> bool:
         return self.model.config.layout.own_unembedding or not self.alone(head)

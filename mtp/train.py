@@ -199,7 +199,7 @@ def train(
     ranks = ranks or one_process()
     refuse(ranks, config.batch_size)
     device = ranks.device
-    arithmetic = cpu.prepare() if device.type == "cpu" else config.precision
+    arithmetic = cpu.prepare(config.precision, config.compile) if device.type == "cpu" else config.precision
     signals = Signals()
     identity = {"configuration": config.to_json(), "code": code, "arithmetic": arithmetic}
     if ranks.as_first(finished(out, identity)):
