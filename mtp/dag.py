@@ -40,6 +40,13 @@ class Suite:
         self.runs = experiment.all_runs(self.experiments)
         self.wanted = experiment.evals_of_runs(self.experiments)
         self.results, self.figures = f"results/{name}", f"figures/{name}"
+        gpus = self.scale.gpus_per_run
+        for run in self.runs.values():
+            if gpus > 1 and run.batch_size % gpus:
+                raise UserError(
+                    f"experiments/scales/{name}.yaml: gpus_per_run: {gpus} processes cannot share batch_size:"
+                    f" {run.batch_size} equally ({run.name()})"
+                )
         try:
             self.corpora = {run.corpus: load_corpus(run.corpus) for run in self.runs.values()}
         except UserError as error:
@@ -67,6 +74,13 @@ class Suite:
 
     def run_json(self, run: str) -> str:
         return self.runs[run].to_json()
+
+    def train_command(self) -> str:
+        """What trains one run on one machine: a process, or a process per GPU (docs/distributed.md)."""
+        gpus = self.scale.gpus_per_run
+        if gpus <= 1:
+            return "python -m mtp.train"
+        return f"torchrun --standalone --nproc_per_node={gpus} -m mtp.train --parallel {self.scale.parallel}"
 
     def train_code(self, run: str) -> str:
         """Fingerprint of the training code with this run's head layout."""

@@ -58,6 +58,8 @@ class Scale(Strict):
     evals: dict[str, dict[str, Any]]
     measures: dict[str, dict[str, Any]] = {}
     gpus_per_run: int = 0
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """How the GPUs of a run share it, if it has several: `mtp/parallel/`."""
     checkpoint_seconds: int = 60
     flops_per_second: float
     """Training FLOPs over job seconds of everything, evaluations included: for the estimate printed at the start."""

@@ -77,6 +77,13 @@ def test_every_scale_plans_exactly_its_runs(project: Path, scale: str) -> None:
     assert {"corpus", "tokens", "evaluate", "table", "figure", "claims", "gallery"} <= jobs.keys()
 
 
+def test_a_run_on_several_gpus_goes_through_torchrun(project: Path) -> None:
+    said = snakemake(project, "-n", "-p", "--configfile", "experiments/scales/paper.yaml").stdout
+    commands = re.findall(r"^ *(.*mtp\.train .*)$", said, re.MULTILINE)
+    assert commands
+    assert all("torchrun --standalone --nproc_per_node=8 -m mtp.train --parallel fsdp --config" in c for c in commands)
+
+
 def test_default_scale_is_cpu_and_experiments_are_targets(project: Path) -> None:
     assert planned(project)["train"] == planned(project, "--configfile", "experiments/scales/cpu.yaml")["train"]
     scale = load_scale("cpu", ROOT / "experiments")
@@ -150,6 +157,11 @@ def test_a_measurement_knows_its_code_settings_and_configurations(project: Path)
         ("experiments/corpora/code_small.yaml", "kind: wheels\nlock: none.txt\n", "none.txt"),
         ("experiments/corpora/code_small.yaml", "kind: wheel\n", "did you mean 'wheels'?"),
         ("experiments/scales/cpu.yaml", "scale: cpu\nabut: x\n", "experiments/scales/cpu.yaml"),
+        (
+            "experiments/scales/cpu.yaml",
+            (ROOT / "experiments/scales/cpu.yaml").read_text() + "gpus_per_run: 7\n",
+            "cpu.yaml: gpus_per_run: 7 processes cannot share batch_size",
+        ),
     ],
 )
 def test_mistakes_stop_before_any_job(project: Path, file: str, text: str, expected: str) -> None:

@@ -42,11 +42,12 @@ TIMING = {"tokens_per_second", "peak_memory_mb"}
 def case(layout: str, scheme: str) -> RunConfig:
     """Every option that could disturb the sum over processes: micro-batches, shares with different numbers of targets,
     clipping that bites, heads that rest or train aside, recomputed layers."""
+    leavable = layout_of(layout).detachable
     return tiny(
         heads=layout, loss_scheme=scheme, n_future=3, layers=5, batch_size=4, steps=STEPS, warmup_steps=0, clip=0.5,
-        micro_batch=1 if layout in ("parallel", "replicated", "deepseek") else 0, document_mask=True, checkpoint_trunk=scheme != "naive",
-        detach_heads=scheme == "sequential" and layout_of(layout).detachable,
-        head_schedule="add" if scheme == "chunked" and layout_of(layout).detachable else "constant",
+        micro_batch=1 if layout in ("parallel", "replicated", "deepseek") else 0, document_mask=True,
+        checkpoint_trunk=scheme != "naive", detach_heads=scheme == "sequential" and leavable,
+        head_schedule="add" if scheme == "chunked" and leavable else "constant",
     )  # fmt: skip
 
 

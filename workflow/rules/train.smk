@@ -14,10 +14,11 @@ rule train:
     priority: 100
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: max(1, SUITE.scale.gpus_per_run)
     resources:
         gpu=SUITE.scale.gpus_per_run,
     params:
+        train=SUITE.train_command(),
         config=lambda w: SUITE.run_json(w.run),
         code=lambda w: SUITE.train_code(w.run),
         data=lambda w: SUITE.data_folder(w.run),
@@ -26,5 +27,5 @@ rule train:
     message:
         "train {wildcards.run} (follow: tail -f {log})"
     shell:
-        "python -m mtp.train --config {params.config:q} --code {params.code} --data {params.data:q}"
+        "{params.train} --config {params.config:q} --code {params.code} --data {params.data:q}"
         " --out {params.out:q} --checkpoint-seconds {params.checkpoint_seconds} > {log:q} 2>&1"
