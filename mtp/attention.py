@@ -4,8 +4,8 @@ Shapes: B windows, T positions, H attention heads, K head width, D = H K, E = 3 
 
     qkv_BTE -> rotate -> qkv_3NTK -> attend -> mixed_BTD
 
-Written by hand because autograd keeps and copies what need not exist, and because no kernel of torch skips the half
-of the scores that the causal mask hides on a CPU (docs/log.md has the times).
+Written by hand because autograd keeps and copies what need not exist, and because plain products over the keys that a
+block of queries sees beat the fused kernel of torch on a CPU at the lengths of small models (docs/log.md).
 """
 
 import functools

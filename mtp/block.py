@@ -1,7 +1,7 @@
 """One Llama layer: RMSNorm, rotary attention, SwiGLU. Trunk layers and transformer heads are made of it.
 
 Shapes: B batch, T positions, D dim, H attention heads, K head width (D = H K), S cached positions, N = B H, E = 3 D,
-G = 2 ffn_dim. A suffix names the shape: `x_BTD`. No biases, no dropout.
+F ffn_dim, G = 2 F. A suffix names the shape: `x_BTD`. No biases, no dropout.
 
 A layer over whole windows is three functions of tensors, so that `torch.compile` needs one graph for the outer two,
 shared by all layers, and attention stays the library's products and softmax, which the compiler does worse:
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mtp.attention import attend, rotate
 from mtp.config import RunConfig
-from mtp.elementwise import rms_norm, swiglu
+from mtp.elementwise import rms_norm
 from mtp.errors import UserError
 
 
@@ -117,7 +117,13 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(config.ffn_dim, config.dim, bias=False)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        return self.down(swiglu(self.gate_up(x_BTD)))
+        return swiglu(x_BTD, self.gate_up.weight, self.down.weight)
+
+
+def swiglu(x_BTD: Tensor, gate_up_GD: Tensor, down_DF: Tensor) -> Tensor:
+    """The same as a function of tensors; the first half of `gate_up_GD` is the gate's."""
+    gate_BTF, up_BTF = F.linear(x_BTD, gate_up_GD).chunk(2, dim=-1)
+    return F.linear(F.silu(gate_BTF) * up_BTF, down_DF)
 
 
 def before_attention(
@@ -132,7 +138,7 @@ def after_attention(
 ) -> Tensor:
     """What is left of the layer, with both residual connections: x_BTD, mixed_BTD -> x_BTD."""
     x_BTD = x_BTD + F.linear(mixed_BTD, out_DD)
-    return x_BTD + F.linear(swiglu(F.linear(rms_norm(x_BTD, norm_D, eps), gate_up_GD)), down_DF)
+    return x_BTD + swiglu(rms_norm(x_BTD, norm_D, eps), gate_up_GD, down_DF)
 
 
 @functools.cache

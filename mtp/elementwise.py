@@ -1,6 +1,7 @@
-"""RMSNorm and SwiGLU's product with gradients written by hand: fewer passes over memory than autograd makes.
+"""RMSNorm with its gradient written by hand, for CPUs, where torch has no kernel for it.
 
-Inside `torch.compile` they are left to the compiler, which fuses their plain form with what stands around them.
+Autograd keeps one more tensor of the size of x per norm; the two of a layer are a twelfth of what it keeps for the
+backward pass. It also takes two to three times as long for the norm, about 2 % of a step (docs/log.md).
 """
 
 from typing import Any
@@ -33,37 +34,7 @@ class _RMSNorm(torch.autograd.Function):
 
 def rms_norm(x_BTD: Tensor, weight_D: Tensor, eps: float) -> Tensor:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimension; equal to `torch.nn.functional.rms_norm`."""
-    if torch.compiler.is_compiling() or x_BTD.device.type != "cpu":  # GPUs have a kernel for it
+    if torch.compiler.is_compiling() or x_BTD.device.type != "cpu":  # fused by the compiler; a kernel on GPUs
         return F.rms_norm(x_BTD, weight_D.shape, weight_D, eps)
     y_BTD: Tensor = _RMSNorm.apply(x_BTD, weight_D, eps)  # type: ignore[no-untyped-call]
     return y_BTD
-
-
-class _SwiGLU(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, gate_up_BTG: Tensor) -> Tensor:
-        gate_BTF, up_BTF = gate_up_BTG.chunk(2, dim=-1)
-        active_BTF = F.silu(gate_BTF)
-        ctx.save_for_backward(gate_up_BTG, active_BTF)
-        return active_BTF * up_BTF
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_BTF: Tensor) -> Tensor:
-        gate_up_BTG, active_BTF = ctx.saved_tensors
-        gate_BTF, up_BTF = gate_up_BTG.chunk(2, dim=-1)
-        grad_BTG = torch.empty_like(gate_up_BTG)
-        grad_gate_BTF, grad_up_BTF = grad_BTG.chunk(2, dim=-1)
-        torch.mul(grad_BTF, active_BTF, out=grad_up_BTF)
-        torch.mul(grad_BTF, up_BTF, out=grad_gate_BTF)
-        torch.ops.aten.silu_backward.grad_input(grad_gate_BTF, gate_BTF, grad_input=grad_gate_BTF)
-        return grad_BTG
-
-
-def swiglu(gate_up_BTG: Tensor) -> Tensor:
-    """silu(gate) * up, where the last dimension holds first all gates, then all ups (G = 2 F)."""
-    if torch.compiler.is_compiling():
-        gate_BTF, up_BTF = gate_up_BTG.chunk(2, dim=-1)
-        return F.silu(gate_BTF) * up_BTF
-    y_BTF: Tensor = _SwiGLU.apply(gate_up_BTG)  # type: ignore[no-untyped-call]
-    return y_BTF

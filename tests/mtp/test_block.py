@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mtp.block import Block, KeyValues, Rope, compiled
-from mtp.elementwise import rms_norm, swiglu
+from mtp.elementwise import rms_norm
 from mtp.errors import UserError
 from tests.conftest import tiny
 
@@ -32,13 +32,6 @@ def test_rms_norm() -> None:
     torch.testing.assert_close(rms_norm(x, weight, 1e-5), F.rms_norm(x, (8,), weight, 1e-5), rtol=1e-12, atol=1e-12)
     assert torch.autograd.gradcheck(lambda x, w: rms_norm(x, w, 1e-5), (x, weight))
     assert torch.isfinite(rms_norm(torch.zeros(2, 8), torch.ones(8), 1e-5)).all()
-
-
-def test_swiglu() -> None:
-    x = random(2, 3, 12)
-    gate, up = x.chunk(2, dim=-1)
-    torch.testing.assert_close(swiglu(x), F.silu(gate) * up, rtol=1e-12, atol=1e-12)
-    assert torch.autograd.gradcheck(swiglu, x)
 
 
 def test_frozen_weights_get_no_gradient() -> None:
