@@ -21,7 +21,8 @@ def clipped_together(model: Model) -> list[list[str]]:
     if not model.config.detach_heads:
         return [list(parameters)]
     token = torch.zeros(1, 1, dtype=torch.long)
-    used = torch.autograd.grad(model(token).sum(), list(parameters.values()), allow_unused=True)
+    with torch.compiler.set_stance("force_eager"):
+        used = torch.autograd.grad(model(token).sum(), list(parameters.values()), allow_unused=True)
     return [[p for p, grad in zip(parameters, used, strict=True) if (grad is None) == later] for later in (False, True)]
 
 

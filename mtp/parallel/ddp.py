@@ -71,12 +71,16 @@ class Replicated(Alone):
         yield
         for bucket in self.buckets:
             self._send(bucket)
+        self._land()
+        self.last = False
+
+    def _land(self) -> None:
+        """Wait for all sums under way and hand them out."""
         for parameters, flat, work in self.travelling:
             work.wait()
             for parameter, piece in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
                 parameter.grad = piece.view_as(parameter)
         self.travelling.clear()
-        self.last = False
 
     def begin(self, last: bool) -> None:
         self.last = last

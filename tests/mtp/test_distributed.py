@@ -58,6 +58,9 @@ CASES = [(layout, "chunked") for layout in head_layouts()] + [
 ]
 
 
+ROUNDED = tiny(n_future=3, layers=5, batch_size=4, micro_batch=1, precision="bfloat16", steps=STEPS)
+
+
 def window(config: RunConfig, step: int) -> Tensor:
     generator = torch.Generator().manual_seed(step)
     found = torch.randint(0, 256, (config.batch_size, config.context + config.n_future), generator=generator)
@@ -107,6 +110,9 @@ def in_two_processes(rank: int, port: int, folder: Path) -> None:
             config = tiny(n_future=n, layers=n + 3, batch_size=4, micro_batch=micro)
             results[f"collectives {way} {n} {micro}"] = collectives(config, ranks, way)
         for way in parallel.NAMES:
+            torch.set_default_dtype(torch.float32)
+            results[f"bfloat16 {way}"] = trained(ROUNDED, ranks, way)[1]
+            torch.set_default_dtype(torch.float64)
             step, _ = trained(case("parallel", "chunked"), ranks, way)
             tensors = state.tensors(step.model, step.optimizer)
             for number in (1, 2):
@@ -157,19 +163,26 @@ def test_two_processes_take_the_same_steps_as_one(
             torch.testing.assert_close(weights[name], weight.detach(), rtol=1e-10, atol=1e-11, msg=f"{way} {name}")
 
 
+def test_bfloat16_is_that_of_autocast(found: dict[str, Any]) -> None:
+    """Matrices rounded before they travel or after: the same numbers."""
+    _, rows = trained(ROUNDED, Ranks(CPU))
+    for way in parallel.NAMES:
+        torch.testing.assert_close(found[f"bfloat16 {way}"], rows, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("micro_batches", [1, 2])
 def test_heads_cost_their_own_collectives_and_nothing_more(found: dict[str, Any], micro_batches: int) -> None:
-    """Three trunk layers, n heads of a layer each; embedding, norm and unembedding are shared.
+    """Three trunk layers, n heads of a layer each; embedding and unembedding are shared.
 
     The share of Table S5's overhead that is blamed on FSDP would show as a term n times 3 or n times 1 beyond the
     heads' own.
     """
-    m, shared, trunk = micro_batches, 3, 3
+    m, shared, trunk = micro_batches, 2, 3
     for n in (1, 4):
         counted = found[f"collectives fsdp {n} {m - 1}"]
         assert counted["allgather"] == shared + m * (2 * trunk + n)
         assert counted["reduce_scatter"] == shared + trunk + n
-        assert counted["allreduce"] == 2, "losses and gradient norm"
+        assert counted["allreduce"] == 3, "losses, gradient norm, norms' vectors"
         # Buckets: trunk, norm with unembedding, embedding, every head; and the losses.
         assert found[f"collectives ddp {n} {m - 1}"] == {"allgather": 0, "reduce_scatter": 0, "allreduce": 4 + n}
 
@@ -246,7 +259,7 @@ def curve(out: Path) -> list[list[float]]:
 def test_killed_runs_go_on_with_another_number_of_processes(data: Path, tmp_path: Path) -> None:
     """fsdp on two, killed outright; one process, stopped; ddp on two, to the end. The curve is that of one process."""
     config = tiny(
-        n_future=3, layers=5, dim=32, context=32, batch_size=8, steps=200, validations=1, peak_lr=1e-3,
+        n_future=3, layers=5, dim=32, context=32, batch_size=8, steps=120, validations=1, peak_lr=1e-3,
         document_mask=True,
     )  # fmt: skip
     whole, cut = tmp_path / "whole", tmp_path / "cut"
@@ -282,7 +295,7 @@ def test_killed_runs_go_on_with_another_number_of_processes(data: Path, tmp_path
     assert not [path.name for path in cut.iterdir() if "checkpoint" in path.name or "partial" in path.name]
 
 
-def test_a_signal_to_one_process_stops_all_and_one_line_says_why(data: Path, tmp_path: Path) -> None:
+def test_a_signal_to_one_process_stops_all(data: Path, tmp_path: Path) -> None:
     config = tiny(n_future=2, batch_size=4, steps=10000, validations=1)
     both = start(config, data, tmp_path, 2, "--checkpoint-seconds", "0.3")
     wait_for(tmp_path / checkpoint.SHARDS)
@@ -292,7 +305,3 @@ def test_a_signal_to_one_process_stops_all_and_one_line_says_why(data: Path, tmp
     assert said.count("checkpoint saved") == 1 and f'File "{ROOT / "mtp"}' not in said, "no traceback of ours"
     saved = checkpoint.find(tmp_path, {"code": "c"})
     assert saved is not None and f"at step {saved.numbers['step']};" in said
-    # The same folder, a batch that two cannot share.
-    refused = start(tiny(), data, tmp_path, 2)
-    said = refused.communicate(timeout=60)[1]
-    assert refused.returncode != 0 and said.count("error: batch_size: 3 windows") == 1
