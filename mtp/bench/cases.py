@@ -2,13 +2,14 @@
 
 import dataclasses
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from mtp import floors
 from mtp.bench.race import Spread, Times, race, ratio
 from mtp.bench.shapes import SHAPES, Shape, ours
 from mtp.config import RunConfig
+from mtp.errors import UserError
 
 CASES = {
     "step": "a training step against those of other trainers",
@@ -131,10 +132,19 @@ def step(shape: Shape, rounds: int, fast: str) -> Job:
         for line in (*achieved(times, configs | four), *_others(times, [*configs, *four])):
             told(line)
 
-        def fastest(labels: Iterable[str]) -> str:
-            return min((x for x in labels if x in times), key=lambda x: statistics.median(times[x]))
+        def fastest(labels: Collection[str]) -> str:
+            entered = [x for x in labels if x in times]
+            if not entered:
+                raise UserError(f"none of these could take part: {', '.join(labels)}")
+            return min(entered, key=lambda x: statistics.median(times[x]))
 
         mine, best, mine4 = fastest(configs), fastest(shipped), fastest(four)
+        if f"product {fast}" in times:
+            least = (
+                configs[mine].flops / configs[mine].steps * statistics.median(times[f"product {fast}"]) / PRODUCT_FLOPS
+            )
+            most = statistics.median(times[best]) / least
+            told(f"a step at the matrix product's rate: {1e3 * least:.1f} ms, {most:.1f} times as fast as {best}")
         goal = {"1M": ">= 2.2", "10M": ">= 2.8", "100M": ">= 3.0"}[size]
         rows = [Row(f"{size} step, {mine}", f"{BEST}: {best}", ratio(times[best], times[mine]), goal)]
         for other in [x for x in (*shipped, *others) if x in times]:
@@ -165,7 +175,7 @@ def heads(shape: Shape, vocabulary: int, rounds: int) -> Job:
         with_naive = vocabulary == max(VOCABULARIES) and shape.name != "100M"
         if with_naive:
             field["n = 8, naive"] = own(naive)
-        times = race(field, rounds, progress, told)
+        times = race(field, rounds, progress, told, needed=list(configs))
         for line in achieved(times, {**configs, "n = 8, naive": naive}):
             told(f"V = {vocabulary}, {line}")
         rows = []
@@ -284,7 +294,7 @@ def fast_precision() -> str:
     """bfloat16 where the CPU multiplies it faster than float32; without such instructions it is far slower."""
     side = {"side": 256}
     field = {precision: product(precision) | side for precision in ("float32", "bfloat16")}
-    times = race(field, 3, lambda: None, print)
+    times = race(field, 3, lambda: None, print, needed=list(field))
     medians = {precision: statistics.median(found) for precision, found in times.items()}
     fast = min(medians, key=lambda precision: medians[precision])
     if fast != "bfloat16":

@@ -69,6 +69,7 @@ def race(
     told: Callable[[str], object],
     together: Sequence[str] = (),
     repetitions: int = 1,
+    needed: Sequence[str] = (),
 ) -> Times:
     """CPU seconds per round of every competitor that can take part, in a new random order every round.
 
@@ -76,15 +77,21 @@ def race(
         told: gets a line about every competitor that cannot.
         together: competitors that work at the same time, as jobs side by side do.
         repetitions: of the work in a turn.
+        needed: competitors without whom there is nothing to compare.
+
+    Raises:
+        UserError: one of those cannot take part, or one ended in the middle.
     """
     workers = {label: Competitor(label, spec) for label, spec in competitors.items()}
     try:
         for label, worker in list(workers.items()):
             try:
                 worker.answer()
-                # Imports and compilation take a minute or more where many share few cores: say what is being waited for.
+                # Imports and compilation can take minutes where many share few cores: say what is waited for.
                 print(f"  ready: {label}", file=sys.stderr, flush=True)
             except Unable as error:
+                if label in needed:
+                    raise UserError(f"nothing to compare with: {error}") from None
                 told(f"left out: {error}")
                 workers.pop(label).close()
         pairs = [[label for label in together if label in workers]] if together else []
