@@ -51,7 +51,8 @@ def measure(
         raise UserError(f"--name: unknown {name!r}{nearest(name, names())} (known: {', '.join(names())})")
     module = importlib.import_module(f"mtp.measures.{name}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    arithmetic = cpu.prepare() if device == "cpu" else "as configured"
+    settings_of = {(config.precision, config.compile) for config in configs}
+    arithmetic = ", ".join(sorted(cpu.prepare(*each) for each in settings_of)) if device == "cpu" else "as configured"
     layouts = sorted({f"mtp.heads.{config.heads}" for config in configs})
     code = code or provenance.fingerprint("mtp.measure", (f"mtp.measures.{name}", *layouts))
     started = time.perf_counter()
