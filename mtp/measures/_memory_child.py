@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # an optimiser imports it when it is made (2 s); here once for all processes, before they fork
 
 from mtp import cpu
 from mtp.config import RunConfig
