@@ -24,7 +24,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mtp import evals as evaluations
-from mtp import floors, measures
+from mtp import floors, machine, measures
 from mtp.config import RunConfig, nearest
 from mtp.errors import UserError
 
@@ -102,6 +102,8 @@ class Restriction(Strict):
     """Axis -> the values that are run."""
     base: dict[str, Any] = {}
     """Values that this scale takes instead of those of the experiment's (or the arm's) own `base`."""
+    needs: str = ""
+    """Run it only on a machine that has this (`mtp/machine.py`)."""
     evals: list[str] | None = None
     seeds: list[int] | None = None
 
@@ -404,6 +406,17 @@ def _check_restriction(where: str, restriction: Restriction, grids: list[dict[st
                 raise UserError(f"{where}.{axis}: {value!r} is not in the grid")
 
 
+def _lacking(path: Path, *restrictions: Restriction) -> str:
+    """Why this machine cannot run it; empty if it can."""
+    for need in (restriction.needs for restriction in restrictions if restriction.needs):
+        if need not in machine.NEEDS:
+            hint = f"{nearest(need, machine.NEEDS)} (known: {', '.join(machine.NEEDS)})"
+            raise UserError(f"{path}: needs: unknown {need!r}{hint}")
+        if reason := machine.NEEDS[need]():
+            return reason
+    return ""
+
+
 def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS, restricted: bool = True) -> Experiment:
     """One experiment at one scale; with `restricted` False also the points that `at` leaves out.
 
@@ -445,7 +458,7 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS, restricted: bool
             published = dict(arm.published)
             if spec.published:
                 published |= {col: axes[axis] for col, axis in spec.published.axes.items() if axis in axes}
-            reason = part.skip or whole.skip or ""
+            reason = part.skip or whole.skip or _lacking(path, whole, part)
             for axis, allowed in (whole.grid | part.grid).items():
                 if axis in grid and grid[axis] not in allowed:
                     reason = reason or f"{axis} {grid[axis]} is not run at the {scale.scale} scale"

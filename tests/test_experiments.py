@@ -180,7 +180,7 @@ def test_arithmetic_of_a_point_here_and_at_another_scale(root: Path) -> None:
     """Table S4: parameter-matched arms weigh the same, the others what docs/heads.md says they add."""
     table = load_all(load_scale("cpu", root / "experiments"), root / "experiments")["tableS4"]
     millions = {p.arm: computed(table, p, "parameters") for p in table.points}
-    d, V = 64, 2048
+    d, V = 32, 2048
     plain = millions["next token"]
     assert isinstance(plain, float)
     assert {plain} == {millions[arm] for arm in ("parallel", "causal", "anticausal", "parameter-free")}
