@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from mtp.data.build import build
 from mtp.data.corpora import Folder
 from mtp.errors import UserError
 from mtp.metrics import GrowingCsv
-from mtp.train import OUTPUTS, finished, read_config, train, validation_steps
+from mtp.train import OUTPUTS, Stopped, finished, read_config, train, validation_steps
 from tests.conftest import ROOT, tiny
 
 TIMING = {"tokens_per_second", "peak_memory_mb"}
@@ -102,6 +103,43 @@ def test_a_killed_run_ends_with_the_same_bits(data: Path, tmp_path: Path, stop: 
     for name in ("model.safetensors", "validation.csv"):
         assert (cut / name).read_bytes() == (whole / name).read_bytes()
     assert rows(cut / "metrics.csv") == rows(whole / "metrics.csv")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precision": "bfloat16"},
+        {"precision": "bfloat16", "compile": True},
+        {"head_schedule": "add", "document_mask": True},
+        {"detach_heads": True, "heads": "deepseek", "micro_batch": 1},
+    ],
+    ids=str,
+)
+def test_every_arithmetic_and_schedule_resumes_with_the_same_bits(
+    changes: dict[str, Any], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped after 3 of 8 steps, in the middle of what a schedule does."""
+    if changes.get("compile") and not shutil.which("g++"):
+        pytest.skip("torch.compile needs a C++ compiler, and there is no g++")
+    config = tiny(n_future=2, **changes)
+    monkeypatch.setattr("mtp.train.VALIDATION_BYTES", 200)
+
+    class AfterThreeSteps:
+        asked = 0
+
+        @property
+        def received(self) -> int | None:
+            self.asked += 1
+            return signal.SIGTERM if self.asked > 2 * 2 else None
+
+    train(config, data, tmp_path / "whole", code="c")
+    with monkeypatch.context() as patch, pytest.raises(Stopped, match="at step 3"):
+        patch.setattr("mtp.train.Signals", AfterThreeSteps)
+        train(config, data, tmp_path / "cut", code="c")
+    train(config, data, tmp_path / "cut", code="c")
+    for name in ("model.safetensors", "validation.csv"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
+    assert rows(tmp_path / "whole" / "metrics.csv") == rows(tmp_path / "cut" / "metrics.csv")
 
 
 def test_an_orphan_is_asked_to_save_and_stop(data: Path, tmp_path: Path) -> None:
