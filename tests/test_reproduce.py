@@ -1,6 +1,7 @@
 """A small project from end to end: run, rerun, edit, kill, resume. Its corpus is this project's own source."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -94,7 +95,8 @@ def test_everything_is_there(finished: Path) -> None:
 def test_touching_and_reformatting_reruns_nothing(finished: Path) -> None:
     loss = finished / "mtp" / "loss.py"
     yaml = finished / "experiments" / "paper" / "small.yaml"
-    loss.write_text("# a comment\n\n\n" + loss.read_text().replace("    return ", "    # why\n    return "))
+    commented = re.sub(r"^( +)return ", r"\1# why\n\1return ", loss.read_text(), flags=re.MULTILINE)
+    loss.write_text("# a comment\n\n\n" + commented)
     yaml.write_text("# a comment\n" + yaml.read_text())
     for path in finished.rglob("*"):
         if path.is_file() and ".snakemake" not in path.parts and "figures" not in path.parts:
@@ -117,7 +119,7 @@ def test_a_hyperparameter_reruns_exactly_its_runs(finished: Path) -> None:
 def test_editing_the_loss_retrains_all(finished: Path) -> None:
     loss = finished / "mtp" / "loss.py"
     old = loss.read_text()
-    loss.write_text(old.replace("loss * share", "2 * loss * share"))
+    loss.write_text(old.replace("nats * self.scales[head]", "2 * nats * self.scales[head]"))
     assert loss.read_text() != old
     jobs = planned(finished)
     loss.write_text(old)
