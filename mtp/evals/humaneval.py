@@ -23,13 +23,13 @@ from mtp.data.storage import sha256_of
 from mtp.data.vocabulary import Vocabulary
 from mtp.errors import UserError
 from mtp.evals._problems import humaneval
-from mtp.evals._settings import checked, positive
 from mtp.generate import Request, Sample, Sampling, generate, prompt_room
 from mtp.model import Model
 from mtp.passk import estimates, interval
 from mtp.progress import bar
 from mtp.runs import WEIGHTS, arithmetic, load_run
 from mtp.sandbox import SandboxUnavailable, Verdict, WrongVerdict, humaneval_program, require, run_programs
+from mtp.settings import checked, positive
 
 VERSION = 1
 STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")

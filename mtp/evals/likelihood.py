@@ -13,10 +13,10 @@ import numpy as np
 
 from mtp.data.vocabulary import Vocabulary
 from mtp.evals._problems import humaneval
-from mtp.evals._settings import checked, positive
 from mtp.likelihood import Score, held_out_windows, score
 from mtp.progress import bar
 from mtp.runs import arithmetic, load_run
+from mtp.settings import checked, positive
 
 VERSION = 1
 HELD_OUT, REFERENCES = "held-out code", "HumanEval references"

@@ -15,10 +15,10 @@ import torch
 
 from mtp import floors
 from mtp.config import RunConfig
-from mtp.evals._settings import checked, positive
 from mtp.measures import _memory_child
 from mtp.measures._common import median, nothing, number, shaped
 from mtp.progress import bar
+from mtp.settings import checked, positive
 
 VERSION = 1
 METRICS = ("peak_mb", "floor_mb", "over_floor", "relative_memory", "relative_to_naive")

@@ -14,9 +14,9 @@ import torch
 
 from mtp import floors
 from mtp.config import RunConfig
-from mtp.evals._settings import checked, positive
 from mtp.measures._common import median, nothing, number, random_windows, shaped
 from mtp.progress import bar
+from mtp.settings import checked, positive
 from mtp.step import Step
 
 VERSION = 1

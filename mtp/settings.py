@@ -1,4 +1,4 @@
-"""Settings of an evaluation: a mapping from the scale's YAML, checked before anything is computed."""
+"""Settings of an evaluation or a measure: a mapping from the scale's YAML, checked before anything is computed."""
 
 from collections.abc import Mapping
 from typing import Any
