@@ -198,13 +198,14 @@ class _Backward:
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x_BTD.dtype
         x_RD = x_BTD.detach().flatten(0, 1).to(dtype)
         grad_RD = torch.zeros_like(x_RD)
+        # Heads are picked one by one: a list as an index would be sent to the GPU, and the host would wait for it.
         for group in [[head] for head in heads] if layout.own_unembedding else [heads]:
             unembedding = self.model.unembedding(group[0])
             nats_K, grad = linear_cross_entropy(
                 x_RD,
                 unembedding.detach().to(dtype),
-                self.targets_BTN[..., group].flatten(0, 1),
-                self.scales_N[group],
+                torch.stack([self.targets_BTN[..., head].flatten() for head in group], dim=1),
+                torch.stack([self.scales_N[head] for head in group]),
                 _gradient(unembedding) if self.trains_unembedding(group[0]) else None,
             )
             self.nats |= dict(zip(group, nats_K.unbind(), strict=True))
