@@ -20,8 +20,16 @@ CLOSE = 0.35
 """Values that differ by less than this share of the highest are drawn on a cut axis."""
 
 
+ROOM = 70
+"""Letters that fit side by side below one picture; more are written at a slant."""
+
+
 def _frame(axes: Axes, xs: Sequence[Any], axis: str) -> None:
-    axes.set_xticks(range(len(xs)), [value_title(axis, x) for x in xs])
+    titles = [value_title(axis, x) for x in xs]
+    axes.set_xticks(range(len(xs)), titles)
+    if sum(map(len, titles)) > ROOM:
+        for label in axes.get_xticklabels():
+            label.set(rotation=25, ha="right", rotation_mode="anchor")
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.6, len(xs) - 0.4)
     axes.grid(axis="y")
