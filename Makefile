@@ -28,7 +28,7 @@ paper: $(VENV)/.installed ## the paper's sizes on a Slurm cluster
 	@$(BIN)/python -m mtp.unlock
 	@$(BIN)/snakemake --workflow-profile profiles/paper
 
-smoke: $(VENV)/.installed ## a few steps of every path, in about two minutes
+smoke: $(VENV)/.installed ## a few steps of every path, in two to five minutes
 	@$(BIN)/python -m mtp.unlock
 	@$(BIN)/snakemake --cores $(CORES) --configfile experiments/scales/smoke.yaml
 

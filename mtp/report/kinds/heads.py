@@ -41,8 +41,11 @@ def _panel(axes: Axes, picture: Picture, points: Sequence[Point], key: str) -> N
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.set_xlim(0.7, axes.get_xlim()[1])
     axes.grid(axis="y")
+    last = max(x for x, *_ in ends)
     for x, y, text, color in ends:
-        axes.annotate(text, (x, y), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9, color=color)
+        if x < last:
+            axes.annotate(text, (x, y), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9, color=color)
+    style.label_ends(axes, [end for end in ends if end[0] == last])
 
 
 def draw(picture: Picture) -> Drawing:
