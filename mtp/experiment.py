@@ -472,8 +472,8 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS, restricted: bool
                     try:
                         runs.append(RunConfig.from_dict({**flat, "seed": seed}).canonical())
                     except UserError as error:
-                        shown = ", ".join(f"{k}: {v}" for k, v in grid.items())
-                        raise UserError(f"{path}: {where} ({shown}): {error}") from None
+                        shown = f" ({', '.join(f'{k}: {v}' for k, v in grid.items())})" if grid else ""
+                        raise UserError(f"{path}: {where}{shown}: {error}") from None
             points.append(Point(arm_name, axes, published, tuple(runs), reason))
     return Experiment(path.stem, path, spec, scale.scale, evals, tuple(points))
 
