@@ -41,11 +41,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+@functools.cache
 def head_layouts() -> tuple[str, ...]:
     """Names of the head layouts: the file names in `mtp/heads/`."""
     return tuple(sorted(p.stem for p in HEADS_FOLDER.glob("*.py") if not p.stem.startswith("_")))
 
 
+@functools.cache
 def trunks() -> tuple[str, ...]:
     """Names of the trunks: the file names in `mtp/trunks/`."""
     return tuple(sorted(p.stem for p in TRUNKS_FOLDER.glob("*.py") if not p.stem.startswith("_")))
@@ -229,6 +231,10 @@ class RunConfig:
             if not ok:
                 raise UserError(message)
 
+        def need_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+            if value not in known:
+                raise UserError(f"{name}: unknown {value!r}{nearest(value, known)} (known: {', '.join(known)})")
+
         for name in (
             "dim",
             "layers",
@@ -249,15 +255,8 @@ class RunConfig:
             self.n_future <= MAX_FUTURE,
             f"n_future: {self.n_future} is more than {MAX_FUTURE}, the loader's look-ahead",
         )
-        need(
-            self.heads in head_layouts(),
-            f"heads: unknown layout {self.heads!r}{nearest(self.heads, head_layouts())}"
-            f" (known: {', '.join(head_layouts())})",
-        )
-        need(
-            self.trunk in trunks(),
-            f"trunk: unknown {self.trunk!r}{nearest(self.trunk, trunks())} (known: {', '.join(trunks())})",
-        )
+        need_one_of("heads", self.heads, head_layouts())
+        need_one_of("trunk", self.trunk, trunks())
         need(
             self.trunk_kind.attends or self.layout.layers_per_head == 0,
             f"heads: {self.heads} heads are transformer layers; trunk: {self.trunk} has linear, replicated or zero",
@@ -282,13 +281,10 @@ class RunConfig:
         )
         need(0 <= self.snapshots < self.steps, f"snapshots: {self.snapshots} is not in [0, steps: {self.steps})")
         need(self.extra_layers >= 0, f"extra_layers: must be 0 or more, got {self.extra_layers}")
-        for name, value, known in (
-            ("loss_scheme", self.loss_scheme, LOSS_SCHEMES),
-            ("head_schedule", self.head_schedule, HEAD_SCHEDULES),
-            ("precision", self.precision, PRECISIONS),
-            ("loss_on", self.loss_on, LOSS_ON),
-        ):
-            need(value in known, f"{name}: unknown {value!r}{nearest(value, known)} (known: {', '.join(known)})")
+        need_one_of("loss_scheme", self.loss_scheme, LOSS_SCHEMES)
+        need_one_of("head_schedule", self.head_schedule, HEAD_SCHEDULES)
+        need_one_of("precision", self.precision, PRECISIONS)
+        need_one_of("loss_on", self.loss_on, LOSS_ON)
         weights = parse_head_weights(self.head_weights, self.n_future)
         need(
             not self.detach_heads or self.layout.detachable,
@@ -422,6 +418,7 @@ class RunConfig:
         """Sorted JSON: the form in which a configuration travels to a job and is hashed."""
         return json.dumps(self.to_dict(), sort_keys=True)
 
+    @functools.cached_property
     def digest(self) -> str:
         """Eight hexadecimal digits over the canonical configuration without its defaults."""
         values = self.canonical().to_dict()
@@ -434,7 +431,7 @@ class RunConfig:
         heads = "" if self.n_future == 1 or self.heads == "parallel" else f"-{self.heads}"
         return (
             f"{self.corpus}-{self.vocabulary}{trunk}-d{self.dim}x{self.layers}{heads}"
-            f"-n{self.n_future}-s{self.seed}-{self.digest()}"
+            f"-n{self.n_future}-s{self.seed}-{self.digest}"
         )
 
     @classmethod

@@ -56,7 +56,7 @@ class Suite:
                     f" {run.batch_size} equally ({run.name()})"
                 )
         try:
-            self.corpora = {run.corpus: load_corpus(run.corpus) for run in self.runs.values()}
+            self.corpora = {corpus: load_corpus(corpus) for corpus in sorted({run.corpus for run in self.runs.values()})}
         except UserError as error:
             raise UserError(f"experiments/scales/{name}.yaml: corpora: {error}") from None
         for run in self.runs.values():

@@ -212,12 +212,12 @@ class Experiment:
     evals: tuple[str, ...]
     points: tuple[Point, ...]
 
-    @property
+    @functools.cached_property
     def configurations(self) -> dict[str, RunConfig]:
         """Name -> configuration of all points that are run, each once."""
         return {run.name(): run for point in self.points for run in point.runs}
 
-    @property
+    @functools.cached_property
     def runs(self) -> dict[str, RunConfig]:
         """The configurations that are trained: none where the points are measured."""
         return {} if self.spec.measure else self.configurations
@@ -258,7 +258,7 @@ def _descend(model: Any, part: str | int) -> Any:
     return found[0] if found else model
 
 
-class _UniqueKeys(yaml.SafeLoader):
+class _UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """YAML keeps the last of two equal keys without a word; here they are an error."""
 
 

@@ -53,7 +53,7 @@ def modules_of(stage: str, also: Iterable[str] = ()) -> tuple[str, ...]:
         path = _source(module)
         if path is None:
             raise ModuleNotFoundError(module)
-        todo += _imports(ast.parse(path.read_text()))
+        todo += _read(path)[1]
     return tuple(sorted(seen))
 
 
@@ -73,18 +73,21 @@ def _strip_docstrings(tree: ast.Module) -> ast.Module:
 
 
 @functools.cache
-def _digest(path: Path) -> str:
-    tree = _strip_docstrings(ast.parse(path.read_text()))
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+def _read(path: Path) -> tuple[str, frozenset[str]]:
+    """Digest of a file's code and the project modules that it imports; each file is parsed once in a process."""
+    tree = ast.parse(path.read_text())
+    imports = frozenset(_imports(tree))
+    return hashlib.sha256(ast.dump(_strip_docstrings(tree)).encode()).hexdigest(), imports
 
 
+@functools.cache
 def fingerprint(stage: str, also: tuple[str, ...] = ()) -> str:
     """Twelve hexadecimal digits over the code of a stage, such as "mtp.train"; `also` names modules loaded by name."""
     parts: list[str] = []
     for module in modules_of(stage, also):
         path = _source(module)
         assert path is not None
-        parts.append(f"{module} {_digest(path)}")
+        parts.append(f"{module} {_read(path)[0]}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 

@@ -97,7 +97,7 @@ def broken(tmp_path: Path, text: str) -> str:
         ({"base": GOOD["base"] | {"seed": 3}}, "base.seed: seeds come from the scale"),
         ({"grid": {"n_future": []}}, "grid.n_future: needs a list with at least one value"),
         ({"grid": {"dim": [32]}}, "dim: 32 split over attention_heads: 3"),
-        ({"grid": {"heads": ["paralel"], "n_future": [2]}}, "unknown layout 'paralel'; did you mean 'parallel'?"),
+        ({"grid": {"heads": ["paralel"], "n_future": [2]}}, "heads: unknown 'paralel'; did you mean 'parallel'?"),
         ({"grid": {"vocabulary": ["token"]}}, "no scale knows 'token'; did you mean 'tokens'?"),
         ({"grid": {"size": ["6.7"]}}, "no scale knows '6.7'; did you mean '6.7B'?"),
         ({"grid": {"peak_lr": ["fast"]}}, "peak_lr: expected float, got 'fast'"),

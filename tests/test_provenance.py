@@ -23,7 +23,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fingerprint() -> str:
-    provenance._digest.cache_clear()
+    provenance._read.cache_clear()
+    provenance.fingerprint.cache_clear()
     return provenance.fingerprint("mtp.train")
 
 

@@ -17,7 +17,7 @@ from tests.conftest import tiny
         ({"n_future": 65}, r"^n_future: 65 is more than 64"),
         ({"dim": 15}, r"^dim: 15 split over attention_heads: 2"),
         ({"dim": 6}, r"^dim: 6 split over attention_heads: 2 must give an even whole number"),
-        ({"heads": "causl"}, r"^heads: unknown layout 'causl'; did you mean 'causal'\?"),
+        ({"heads": "causl"}, r"^heads: unknown 'causl'; did you mean 'causal'\?"),
         ({"extra_layers": -1}, r"^extra_layers: must be 0 or more, got -1"),
         ({"head_weights": [1, -1], "n_future": 2}, r"^head_weights: '1, -1': weights must be 0 or more"),
         ({"head_weights": [0, 0], "n_future": 2}, r"^head_weights: .* one of them positive"),
