@@ -56,7 +56,8 @@ class Suite:
                     f" {run.batch_size} equally ({run.name()})"
                 )
         try:
-            self.corpora = {corpus: load_corpus(corpus) for corpus in sorted({run.corpus for run in self.runs.values()})}
+            corpora = sorted({run.corpus for run in self.runs.values()})
+            self.corpora = {corpus: load_corpus(corpus) for corpus in corpora}
         except UserError as error:
             raise UserError(f"experiments/scales/{name}.yaml: corpora: {error}") from None
         for run in self.runs.values():
@@ -117,7 +118,7 @@ class Suite:
         return self.runs[run].to_json()
 
     def python(self) -> str:
-        """What runs a module that computes with torch: on a CPU jobs are so short that importing it would count."""
+        """What runs a module: on a CPU jobs are so short that importing torch or pandas would count."""
         return "python -m" if self.scale.gpus_per_run else "python -m mtp.warm"
 
     def train_command(self) -> str:

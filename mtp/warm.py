@@ -1,8 +1,9 @@
-"""Run a module in a fork of a process that has torch imported already: a job of seconds is not kept waiting for it.
+"""Run a module in a fork of a process that has the large libraries imported: jobs of seconds do not wait for them.
 
     python -m mtp.warm mtp.train --config ...        # as `python -m mtp.train --config ...`, two CPU seconds sooner
 
-Importing torch takes about two seconds of CPU time, as long as many a job of the small scales, and there are hundreds.
+Importing torch, or what draws figures, takes about two seconds of CPU time, as long as many a job of the small scales
+needs in all, and there are hundreds.
 The first job starts a server beside itself; those that follow are forked from it. The server imports nothing of this
 project, so a job always runs the code that is on the disk; it ends after half a minute without jobs. Where there
 is none (another system, a server just starting), the module runs right here.
@@ -30,7 +31,19 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-PRELOADED = ("torch", "torch.utils.checkpoint", "safetensors.torch", "scipy.stats", "tqdm")
+PRELOADED = (
+    "torch",
+    "torch._dynamo",  # every optimiser loads it, compiled or not
+    "torch.distributed.fsdp",
+    "torch.utils.checkpoint",
+    "safetensors.torch",
+    "tqdm",
+    "scipy.stats",
+    "pandas",
+    "matplotlib.pyplot",
+    "seaborn",
+    "jinja2",
+)
 IDLE_SECONDS = 30.0
 READ_AT_IMPORT = (
     "OMP_",
@@ -44,6 +57,7 @@ READ_AT_IMPORT = (
     "LD_",
     "PYTHON",
     "MALLOC_",
+    "MPL",
 )
 """Variables that libraries read when they are loaded: jobs that differ in one need servers of their own."""
 

@@ -18,6 +18,7 @@ rule table:
     conda:
         "../../environment.yml"
     params:
+        python=SUITE.python(),
         spec=lambda w: SUITE.spec_json(w.experiment),
         code=SUITE.code("mtp.report.tables"),
         templates=SUITE.templates(),
@@ -25,7 +26,7 @@ rule table:
     message:
         "table of {wildcards.experiment}"
     shell:
-        "python -m mtp.report.tables {wildcards.experiment} --scale {params.scale} > {log:q} 2>&1"
+        "{params.python} mtp.report.tables {wildcards.experiment} --scale {params.scale} > {log:q} 2>&1"
 
 
 rule comparisons:
@@ -44,13 +45,14 @@ rule comparisons:
     conda:
         "../../environment.yml"
     params:
+        python=SUITE.python(),
         spec=lambda w: SUITE.spec_json(w.experiment),
         code=SUITE.code("mtp.report.comparisons"),
         scale=SUITE.scale.scale,
     message:
         "comparisons of {wildcards.experiment}"
     shell:
-        "python -m mtp.report.comparisons {wildcards.experiment} --scale {params.scale} > {log:q} 2>&1"
+        "{params.python} mtp.report.comparisons {wildcards.experiment} --scale {params.scale} > {log:q} 2>&1"
 
 
 rule figure:
@@ -73,13 +75,14 @@ rule figure:
     conda:
         "../../environment.yml"
     params:
+        python=SUITE.python(),
         spec=lambda w: SUITE.spec_json(w.experiment),
         code=lambda w: SUITE.figure_code(w.experiment, w.figure),
         scale=SUITE.scale.scale,
     message:
         "figure {wildcards.experiment}.{wildcards.figure}"
     shell:
-        "python -m mtp.report.figures {wildcards.experiment} --figure {wildcards.figure}"
+        "{params.python} mtp.report.figures {wildcards.experiment} --figure {wildcards.figure}"
         " --scale {params.scale} > {log:q} 2>&1"
 
 
@@ -98,13 +101,14 @@ rule claims:
     conda:
         "../../environment.yml"
     params:
+        python=SUITE.python(),
         specs=SUITE.all_specs_json(),
         code=SUITE.code("mtp.report.claims"),
         scale=SUITE.scale.scale,
     message:
         "verdicts on claims"
     shell:
-        "python -m mtp.report.claims --scale {params.scale} > {log:q} 2>&1"
+        "{params.python} mtp.report.claims --scale {params.scale} > {log:q} 2>&1"
 
 
 rule gallery:
@@ -121,6 +125,7 @@ rule gallery:
     conda:
         "../../environment.yml"
     params:
+        python=SUITE.python(),
         specs=SUITE.all_specs_json(),
         code=SUITE.code("mtp.report.gallery"),
         templates=SUITE.templates(),
@@ -128,7 +133,7 @@ rule gallery:
     message:
         "gallery: {output}"
     shell:
-        "python -m mtp.report.gallery --scale {params.scale} > {log:q} 2>&1"
+        "{params.python} mtp.report.gallery --scale {params.scale} > {log:q} 2>&1"
 
 
 # Every experiment is a target of its own name: `snakemake table1`.
