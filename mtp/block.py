@@ -61,10 +61,14 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.dim, 3 * config.dim, bias=False)
         self.out = nn.Linear(config.dim, config.dim, bias=False)
 
-    def forward(self, x_BTD: Tensor, *, cache: KeyValues, places: Places) -> Tensor:
-        """`x_BTD` stands at `places` of the cache's rows and sees what those rows hold up to its own position."""
+    def forward(self, x_BTD: Tensor, *, cache: KeyValues, places: Places, one: bool = False) -> Tensor:
+        """`x_BTD` stands at `places` of the cache's rows and sees what those rows hold up to its own position.
+
+        With `one`, keys and values of all T tokens are kept, but only the one that `places` has chosen is answered:
+        -> (B, 1, D).
+        """
         qkv_BT3HK = self.qkv(x_BTD).unflatten(-1, (3, self.heads, -1))
-        return self.out(places.attend(qkv_BT3HK, cache))
+        return self.out(places.attend(qkv_BT3HK, cache, one))
 
 
 class SwiGLU(nn.Module):
@@ -136,7 +140,10 @@ class Block(nn.Module):
         `mask` is an additive bias (B, 1, T, T) that contains causality; None is the plain causal mask.
         """
         if cached:
-            x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), **cached)
+            mixed_BTD = self.attention(self.attention_norm(x_BTD), **cached)
+            if cached.get("one"):
+                x_BTD = cached["places"].there(x_BTD)
+            x_BTD = x_BTD + mixed_BTD
             return x_BTD + self.ffn(self.ffn_norm(x_BTD))
         before, after = before_attention, after_attention
         if self.compiles and torch.is_grad_enabled():  # scoring has other shapes: a graph each would not pay

@@ -9,11 +9,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtp import batch as batches
 from mtp import generate as module
+from mtp.completions import Ending
 from mtp.data.vocabulary import ByteVocabulary
-from mtp.generate import Decoder, Ending, Request, Sample, Sampling, draw, generate, prompt_room
+from mtp.decoder import Decoder
+from mtp.generate import Request, Sample, Sampling, generate, prompt_room
 from mtp.model import Model
 from mtp.runs import arithmetic
+from mtp.sampling import draw, uniforms
 from tests.conftest import tiny
 
 BYTES = ByteVocabulary()
@@ -44,7 +48,7 @@ def sampled(model: Model, request: Request, sampling: Sampling) -> tuple[list[in
     context = model.config.context
     kept = list(request.prompt[-prompt_room(context, sampling.max_tokens) :])
     tokens: list[int] = []
-    for number in module.uniforms(sampling, request.problem, request.sample):
+    for number in uniforms(sampling, request.problem, request.sample)[0]:
         logits_1V = model(torch.tensor(kept + tokens)[None])[:, -1].detach()
         logits_1V[:, BYTES.pad] = -torch.inf
         tokens += draw(logits_1V, torch.tensor([number]), sampling.temperature, sampling.top_p).tolist()
@@ -148,7 +152,7 @@ def test_bfloat16_caches() -> None:
 def scripted(monkeypatch: pytest.MonkeyPatch, text: bytes, **options: object) -> Sample:
     """What comes out when the model says these bytes."""
     said = iter(text)
-    monkeypatch.setattr(module, "draw", lambda logits, *rest: torch.tensor([next(said)] * len(logits)))
+    monkeypatch.setattr(batches, "draw", lambda logits, *rest: torch.tensor([next(said)] * len(logits)))
     sampling = Sampling(max_tokens=40, stops=("\ndef", "\n#", "\nif"), **options)  # type: ignore[arg-type]
     (sample,) = generate(Model(tiny(context=80)), BYTES, [Request(0, 0, prompts([4])[0])], sampling)
     return sample

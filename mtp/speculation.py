@@ -1,0 +1,145 @@
+"""Self-speculative decoding: which drafts of heads 2..k are accepted, and what was counted (Section 3.2).
+
+A round is one pass of the model over the last token and J = k - 1 drafts. Head 1 verifies the drafts; heads 2..k then
+draft again from the position of the last one that was accepted. Nothing is verified twice or drafted in vain:
+
+    tokens   x_t  d_1  d_2  d_3        p_0: what head 1 says after x_t, p_1: after d_1, ...
+    head 1   p_0  p_1  p_2  p_3        d_1 is accepted by p_0, d_2 by p_1, ...; here d_3 is rejected:
+                        |              the next token comes from p_2, and
+    heads 2..k ---------+              the next drafts from the states at d_2
+
+`exact` changes nothing about what the model says. At temperature 0 a draft is accepted if it is the token that plain
+decoding would choose. Otherwise a draft is drawn from q, the head's own distribution with the same temperature and
+nucleus, and accepted with probability min(1, p / q); after a rejection the token is drawn from what is left,
+max(0, p - q), normalised (Leviathan et al., 2023): tokens then have the law p. The heads 2..k know the tokens up to x_t
+only, so each draft's q is fixed before the draft in front of it is verified, as that proof needs.
+
+`typical` (Cai et al., 2024) accepts the most probable draft wherever p gives it at least min(0.09, 0.3 exp(-entropy)).
+It accepts more, and what comes out has another law.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+TYPICAL_FLOOR, TYPICAL_SHARE = 0.09, 0.3
+"""Medusa's defaults: epsilon, and delta = sqrt(epsilon)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Speculation:
+    """How drafts are used."""
+
+    heads: int = 1
+    """k: heads in use. 1 is plain decoding, which computes nothing of the others."""
+    acceptance: Literal["exact", "typical"] = "exact"
+    adaptive: bool = False
+    """Measure, after some rounds, what a round costs, and go on with fewer heads where that is faster. Greedy output is
+    the same; samples have the same law, but then depend on the machine."""
+
+
+PLAIN = Speculation()
+
+
+def leading(accepted_BJ: Tensor) -> Tensor:
+    """How many drafts are accepted from the first on: (B, J) truths -> (B,) counts."""
+    return accepted_BJ.long().cumprod(-1).sum(-1)
+
+
+def accept_greedy(logits_BTV: Tensor, drafts_BJ: Tensor) -> Tensor:
+    """Drafts that head 1 would have chosen, T = J + 1: counts (B,)."""
+    return leading(logits_BTV[:, :-1].argmax(-1) == drafts_BJ)
+
+
+def accept_exact(p_BTV: Tensor, q_BJV: Tensor, drafts_BJ: Tensor, uniform_BJ: Tensor) -> Tensor:
+    """Drafts that keep the law p: counts (B,). p and q are normalised."""
+    p_BJ, q_BJ = (x.gather(-1, drafts_BJ[..., None])[..., 0] for x in (p_BTV[:, :-1], q_BJV))
+    return leading(uniform_BJ * q_BJ < p_BJ)
+
+
+def accept_typical(p_BTV: Tensor, drafts_BJ: Tensor) -> Tensor:
+    """Drafts that are typical of p: counts (B,)."""
+    p_BJV = p_BTV[:, :-1]
+    entropy_BJ = torch.special.entr(p_BJV).sum(-1)
+    p_BJ = p_BJV.gather(-1, drafts_BJ[..., None])[..., 0]
+    return leading(p_BJ >= (TYPICAL_SHARE * (-entropy_BJ).exp()).clamp_max(TYPICAL_FLOOR))
+
+
+def left_over(p_BV: Tensor, q_BV: Tensor) -> Tensor:
+    """What a token is drawn from after the draft from q was rejected: max(0, p - q), not normalised.
+
+    Where rounding leaves nothing, p: then p = q, and the draft would have been accepted.
+    """
+    rest_BV = (p_BV - q_BV).clamp_min_(0)
+    return torch.where(rest_BV.sum(-1, keepdim=True) > 0, rest_BV, p_BV)
+
+
+@dataclasses.dataclass
+class Tally:
+    """Counts over rows and rounds."""
+
+    rounds: int = 0
+    """Rows times rounds: passes over the last token of a row."""
+    calls: int = 0
+    """Passes of the model, for all rows of a batch at once; prompts are not counted."""
+    kept: int = 0
+    """Tokens that came out, without the first one of each row, which the prompt's pass gives."""
+    offered: list[int] = dataclasses.field(default_factory=list)
+    """Drafts of head 2, 3, ... that were verified."""
+    accepted: list[int] = dataclasses.field(default_factory=list)
+    """Those of them that were accepted together with all before them."""
+    heads: list[int] = dataclasses.field(default_factory=list)
+    """Heads in use in each pass: fewer than asked for after `adaptive` gave some up."""
+
+    def round(self, heads: int, accepted: list[int]) -> None:
+        """Note a pass with the number of drafts that each row in it accepted."""
+        self.calls += 1
+        self.rounds += len(accepted)
+        self.heads.append(heads)
+        for j in range(heads - 1):
+            if j == len(self.offered):
+                self.offered.append(0)
+                self.accepted.append(0)
+            self.offered[j] += len(accepted)
+            self.accepted[j] += sum(count > j for count in accepted)
+
+    @property
+    def tokens_per_forward(self) -> float:
+        """Tokens of a row per pass over it; tokens dropped behind an end count as work, not as tokens."""
+        return self.kept / max(1, self.rounds)
+
+
+class Pace:
+    """Decides, once, how many heads pay, from the time of rounds and of plain steps on the same batch."""
+
+    ROUNDS = 8
+    """Rounds that are looked at; the first two, in which memory is first touched, are not timed."""
+
+    def __init__(self, heads: int) -> None:
+        self.heads = heads
+        self.seconds: list[float] = []
+        self.decided = heads == 1
+
+    def note(self, seconds: float) -> bool:
+        """Time of a round; whether it is time to decide."""
+        self.seconds.append(seconds)
+        return not self.decided and len(self.seconds) == self.ROUNDS
+
+    def decide(self, tally: Tally, plain: Callable[[], float]) -> int:
+        """Heads to go on with: those with the most tokens per second, as far as known.
+
+        `plain` times one plain step. The cost of a round is taken to grow evenly from one head to all.
+        """
+        self.decided = True
+        step = sorted(plain() for _ in range(5))[2]
+        full = sorted(self.seconds[2:])[(len(self.seconds) - 2) // 2]
+        tokens, best, fastest = 1.0, 1, 1 / step
+        for heads in range(2, self.heads + 1):
+            tokens += tally.accepted[heads - 2] / tally.offered[heads - 2]
+            rate = tokens / (step + (full - step) * (heads - 1) / (self.heads - 1))
+            if rate > fastest:
+                best, fastest = heads, rate
+        return best
