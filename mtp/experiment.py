@@ -78,6 +78,8 @@ class Metric(Strict):
     digits: int = 2
     published: dict[str, str | int | float] | None = None
     """Columns that select the paper's value; none: the paper does not report this metric."""
+    published_value: str = ""
+    """Column that holds the paper's value, where it is not the one that the experiment names."""
     computed_at: str = ""
     """`here` or a scale: `metric` names arithmetic (`mtp/floors.py`) on what the point is at that scale."""
 

@@ -59,6 +59,26 @@ def step_bytes(config: RunConfig) -> int:
     return max(at_loss, FLOAT * config.parameters)
 
 
+def round_bytes(config: RunConfig, heads: int) -> int:
+    """Weights that a decoding pass over few tokens must read when `heads` heads are in use, each once.
+
+    What a pass takes at least where reading weights is what takes time: at batch size 1. Keys and values are left out.
+    """
+    block = 4 * config.dim**2 + 3 * config.dim * config.ffn_dim
+    layout, further = config.layout, heads - 1
+    layers = config.trunk_layers + layout.layers_per_head * (1 + further)
+    if not layout.detachable:  # head 1 stands on all the others
+        layers = config.all_layers
+    matrices = layout.matrices_per_head * (1 + further) * config.dim**2
+    unembeddings = (1 + further if layout.own_unembedding else 1) * config.vocab_size * config.dim
+    return FLOAT * (layers * block + matrices + unembeddings)
+
+
+def round_ratio(config: RunConfig, heads: int) -> float:
+    """What a pass that verifies and drafts with `heads` heads costs at least, relative to a plain step."""
+    return round_bytes(config, heads) / round_bytes(config, 1)
+
+
 ARITHMETIC: Mapping[str, Callable[[RunConfig], float]] = {
     "flop_ratio": flop_ratio,
     "parameters_millions": lambda config: config.parameters / 1e6,

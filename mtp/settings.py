@@ -22,7 +22,7 @@ def checked(settings: Mapping[str, Any], required: Mapping[str, type], optional:
             raise UserError(f"settings: {key}: missing")
     for key, value in settings.items():
         kind = (int, float) if known[key] is float else known[key]
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if not isinstance(value, kind) or (isinstance(value, bool) and known[key] is not bool):
             raise UserError(f"settings: {key}: expected {known[key].__name__}, got {value!r}")
     return dict(settings)
 

@@ -65,8 +65,15 @@ def value(experiment: Experiment, point: Point, key: str) -> float | None:
     source, metric = experiment.spec.published, experiment.spec.metrics[key]
     if source is None or metric.published is None:
         return None
+    if metric.published_value:
+        source = source.model_copy(update={"value": metric.published_value})
     row = _row(experiment, source, {**point.published, **metric.published}, f"metrics.{key}.published")
     return None if row is None else _number(experiment, source, row, source.value)
+
+
+def rows(experiment: Experiment, file: str) -> tuple[dict[str, str], ...]:
+    """All rows of a CSV beside the YAML."""
+    return _rows(experiment.path.parent / file)
 
 
 def difference(experiment: Experiment, figure: int, point: Point, base: Point, key: str) -> Interval | None:

@@ -20,6 +20,8 @@ def axis_title(axis: str) -> str:
 
 def value_title(axis: str | None, value: Any) -> str:
     """A value of an axis in a figure: "n = 4", "6.7B"."""
+    if axis == "heads_used":
+        return f"k {value}" if value == "chosen" else f"k = {value}"
     return f"n = {value}" if axis == "n_future" else str(value)
 
 

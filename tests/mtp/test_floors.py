@@ -49,3 +49,20 @@ def test_the_papers_overhead_is_its_unembeddings() -> None:
         if within:
             assert floor[size, n] == pytest.approx(measured, abs=within)
     assert float(floor["0.3B", 4]) > paper["0.3B", 4] and float(floor["13B", 4]) < paper["13B", 4] - 0.04
+
+
+def test_what_a_round_reads() -> None:
+    """Weights of the layers, and of the unembedding(s), once each."""
+    block, unembedding = 4 * 16**2 + 3 * 16 * 64, 256 * 16
+    for layout, plain, more in [
+        ("parallel", 2 * block + unembedding, block),  # 4 layers, 3 of them heads: one of trunk, one of head 1
+        ("causal", 2 * block + unembedding, block),
+        ("anticausal", 4 * block + unembedding, 0),  # head 1 stands on all others
+        ("linear", 4 * block + 16**2 + unembedding, 16**2),
+        ("replicated", 4 * block + unembedding, unembedding),
+        ("zero", 4 * block + unembedding, 0),
+    ]:
+        config = tiny(heads=layout, n_future=3)
+        for heads in (1, 2, 3):
+            assert floors.round_bytes(config, heads) == 4 * (plain + (heads - 1) * more), (layout, heads)
+    assert floors.round_ratio(tiny(), 1) == 1

@@ -1,5 +1,6 @@
 """A results folder with made-up numbers, from the real experiments; they only ever live in tmp folders."""
 
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import pytest
 from mtp.config import RunConfig
 from mtp.data.corpora import load_corpus
 from mtp.data.examples import load_task
+from mtp.evals.decoding import CHOSEN, heads_used
 from mtp.experiment import Experiment, evals_of_runs, load_all, load_scale
 from mtp.statistics import cross_fitted, estimates
 
@@ -62,6 +64,23 @@ def code_evaluation(
     }  # fmt: skip
 
 
+def decoding_evaluation(config: RunConfig, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Numbers of self-speculative decoding that fall with batch size and temperature."""
+    numbers: list[dict[str, Any]] = []
+    for batch, temperature in itertools.product(settings["batch_sizes"], settings["temperatures"]):
+        for k in (*heads_used(config.n_future), CHOSEN):
+            value = 1 + 0.3 * ((config.n_future if k == CHOSEN else int(k)) - 1) / (batch + temperature)
+            ends = {"ci_low": 0.9 * value, "ci_high": 1.1 * value}
+            labels = {"heads_used": k, "batch": batch, "temperature": temperature}
+            names = (
+                ("tokens_per_forward", "relative_speed", "bound") if k != CHOSEN else ("relative_speed", "kept_heads")
+            )
+            numbers += [{"metric": name, "value": value, **ends, **labels} for name in names]
+            for head in range(2, 1 + (0 if k == CHOSEN else int(k))):
+                numbers.append({"metric": "acceptance", "head": head, "value": 100 / head, **labels})
+    return numbers
+
+
 def run_files(config: RunConfig, evals: Mapping[str, Any], pass_rate: float) -> dict[str, str]:
     """File name -> text of one made-up run."""
     rng = np.random.default_rng([config.seed, config.n_future, config.dim, len(config.vocabulary)])
@@ -110,6 +129,8 @@ def run_files(config: RunConfig, evals: Mapping[str, Any], pass_rate: float) -> 
                     numbers.append(
                         {"metric": metric, **told, "value": right, "ci_low": right - 5, "ci_high": right + 4}
                     )
+        elif name == "decoding":
+            numbers = decoding_evaluation(config, settings)
         elif name in BENCHMARKS:
             percent = pass_rate * (1 + 0.1 * math.log2(config.n_future))
             numbers, more["per_problem"] = code_evaluation(name, settings, percent, bits[0] - 0.3, rng)

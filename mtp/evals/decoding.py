@@ -1,0 +1,308 @@
+"""Self-speculative decoding (Section 3.2, Tables S2 and S3, Figure S10): tokens per forward, speed and its limit.
+
+The same prompts are continued with 1, 2, ... heads in turns, in a new random order every round. A time is that of one
+thread's CPU, or of the GPU, prompts included; a speed is tokens per second over that of plain decoding (one head, which
+computes nothing of the others) within a round. Greedy text must be that of plain decoding: a difference is a tie if the
+two tokens' logits are closer than rounding can tell apart, else the evaluation fails.
+
+Definitions, for k heads:
+    tokens_per_forward  tokens that came out / passes over a row, without the prompt's pass and the token it gives;
+                        what is computed behind an end counts as work, not as tokens
+    acceptance          drafts of head i accepted together with all before them / drafts of head i
+    round_cost          time of a pass with drafts / time of a plain step: speculation pays while
+                        tokens_per_forward is larger
+    bound               tokens_per_forward / (weights that a pass reads / weights that a plain step reads)
+    kept_heads          heads in use at the end, where the decoder may give up what does not pay (`heads_used: chosen`)
+"""
+
+import dataclasses
+import math
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mtp import floors
+from mtp.config import RunConfig
+from mtp.errors import UserError
+from mtp.progress import bar
+from mtp.settings import checked, positive
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mtp.data.vocabulary import Vocabulary
+    from mtp.generate import Request, Sample, Sampling, Speculation, Tally
+    from mtp.model import Model
+
+VERSION = 1
+CHOSEN = "chosen"
+TIE = 256
+"""Units in the last place between the logits of two tokens that rounding may confuse: a few layers' worth."""
+SCORED_BYTES, COUNTED_TOKENS = 20_000, 2_000_000
+"""Held-out text, and training text, that tell whether a head knows anything."""
+
+
+def check(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Raises `UserError` naming the key."""
+    found = checked(
+        settings,
+        {
+            "prompts": int,
+            "prompt_tokens": int,
+            "new_tokens": int,
+            "batch_sizes": list,
+            "temperatures": list,
+            "rounds": int,
+        },
+        {"top_p": float, "guard": bool},
+    )
+    positive(found, "prompts", "prompt_tokens", "new_tokens", "rounds")
+    for key, least in (("batch_sizes", 1), ("temperatures", 0)):
+        if not found[key] or any(not isinstance(v, int | float) or v < least for v in found[key]):
+            raise UserError(f"settings: {key}: needs numbers of at least {least}, got {found[key]}")
+    return {"top_p": 1.0, "guard": True, **found}
+
+
+def heads_used(n: int) -> list[int]:
+    """The numbers of heads that are measured: all up to 4, then as in Table S3."""
+    return sorted({k for k in (1, 2, 3, 4, *range(8, n + 1, 4), n) if k <= n and (k != 3 or n <= 4)})
+
+
+def prompts(data_dir: Path, vocabulary: "Vocabulary", count: int, tokens: int) -> list[np.ndarray]:
+    """Windows spread evenly over the held-out text.
+
+    Raises:
+        UserError: it is too short.
+    """
+    dtype = np.uint8 if vocabulary.size <= 256 else np.uint16
+    text_S = np.memmap(data_dir / "valid.bin", dtype=dtype, mode="r")
+    if len(text_S) < count + tokens:
+        raise UserError(f"{data_dir}/valid.bin: {len(text_S)} tokens are too few for {count} prompts of {tokens}")
+    starts = np.linspace(0, len(text_S) - tokens, count).astype(np.int64)
+    return [np.asarray(text_S[start : start + tokens], dtype=np.int64) for start in starts]
+
+
+class Arm:
+    """Prompts continued in one way."""
+
+    def __init__(self, label: int | str, speculation: "Speculation") -> None:
+        self.label, self.speculation = label, speculation
+        self.seconds: list[float] = []
+        self.tokens = 0
+        self.tally: Tally
+        self.samples: dict[int, Sample] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Course:
+    """What all arms of a race have in common."""
+
+    model: "Model"
+    vocabulary: "Vocabulary"
+    requests: "list[Request]"
+    sampling: "Sampling"
+    rows: int
+
+    def once(self, arm: Arm) -> None:
+        """Continue all prompts and note the time."""
+        from mtp.generate import Tally, generate
+        from mtp.measures.step_time import seconds_of
+
+        arm.tally = Tally()
+
+        def work() -> None:
+            options = (self.rows, arm.speculation, arm.tally)
+            done = generate(self.model, self.vocabulary, self.requests, self.sampling, *options)
+            arm.samples = {sample.problem: sample for sample in done}
+
+        arm.seconds.append(seconds_of(work, next(self.model.parameters()).device))
+        arm.tokens = sum(len(sample.tokens) for sample in arm.samples.values())
+
+    def race(self, arms: list[Arm], rounds: int, progress: Callable[[], object]) -> None:
+        """Every arm once untimed, then in turns, in a new order every round."""
+        for arm in arms:
+            self.once(arm)
+            arm.seconds.clear()
+        order, shuffle = list(arms), random.Random(0)
+        for _ in range(rounds):
+            shuffle.shuffle(order)
+            for arm in order:
+                self.once(arm)
+            progress()
+
+    def differences(self, arms: list[Arm]) -> list[dict[str, Any]]:
+        """Where greedy text is not that of the first arm."""
+        found = []
+        for arm in arms[1:]:
+            for i, sample in sorted(arm.samples.items()):
+                plain = arms[0].samples[i].tokens
+                if sample.tokens != plain:
+                    told = difference(self.model, self.requests[i].prompt, plain, sample.tokens)
+                    found.append({"batch": self.rows, "heads_used": arm.label, "prompt": i, **told})
+        return found
+
+
+def ignorant_head(model: "Model", data_dir: Path, vocabulary: "Vocabulary") -> str:
+    """Why a head's drafts mean nothing: it predicts held-out text no better than the frequencies of tokens in the
+    training text do. Empty if all heads know more."""
+    from mtp.likelihood import held_out_score, held_out_windows
+
+    found = held_out_score(model, data_dir, vocabulary, SCORED_BYTES)
+    windows = held_out_windows(data_dir, vocabulary, model.config.context, SCORED_BYTES)
+    scored = np.concatenate([tokens_S[first:] for tokens_S, first in windows])
+    dtype = np.uint8 if vocabulary.size <= 256 else np.uint16
+    text_S = np.memmap(data_dir / "train.bin", dtype=dtype, mode="r")[:COUNTED_TOKENS]
+    counts_V = np.bincount(text_S, minlength=vocabulary.size) + 1
+    frequencies = float(-np.log(counts_V / counts_V.sum())[scored].mean())
+    for head, nats in enumerate(found.nats_N / np.maximum(found.tokens_N, 1), 1):
+        if nats >= frequencies:
+            return (
+                f"head {head} is at chance: {nats:.2f} nats per token on held-out text, where the frequencies of tokens"
+                f" alone give {frequencies:.2f}; its drafts would measure nothing"
+            )
+    return ""
+
+
+def difference(model: "Model", prompt: np.ndarray, plain: list[int], other: list[int]) -> dict[str, Any]:
+    """Where two greedy continuations part, and how far apart the logits of the two tokens are."""
+    import torch
+
+    at = next((t for t, (a, b) in enumerate(zip(plain, other, strict=False)) if a != b), min(len(plain), len(other)))
+    if at == min(len(plain), len(other)):
+        return {"token": at, "ulps": math.inf}
+    with torch.inference_mode():
+        window = torch.tensor([*prompt.tolist(), *plain[:at]], device=next(model.parameters()).device)
+        logits_V: Tensor = model(window[None])[0, -1]
+    pair = logits_V[[plain[at], other[at]]]
+    unit = torch.finfo(pair.dtype).eps * float(pair.abs().max())
+    return {"token": at, "plain": plain[at], "other": other[at], "ulps": float((pair[0] - pair[1]).abs()) / unit}
+
+
+def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path, workers: int) -> dict[str, Any]:
+    """Settings: prompts (per batch size, at least two batches), prompt_tokens, new_tokens, batch_sizes, temperatures,
+    top_p, rounds, and guard (false: measure even heads that are at chance).
+
+    The speed is measured greedily at every batch size; sampling, at the smallest batch size, gives tokens per forward.
+
+    Raises:
+        UserError: missing files, a text that is too short, prompts that leave no room in the context.
+    """
+    from mtp import cpu
+    from mtp.data.vocabulary import Vocabulary
+    from mtp.runs import arithmetic, load_run
+
+    model, config = load_run(model_dir)
+    vocabulary = Vocabulary.load(data_dir)
+    if settings["prompt_tokens"] + settings["new_tokens"] > config.context:
+        raise UserError(
+            f"settings: new_tokens: {settings['new_tokens']} behind prompt_tokens: {settings['prompt_tokens']}"
+            f" do not fit the context of {config.context}"
+        )
+    if config.layout.reads_ahead:
+        return _nothing(f"heads of the {config.heads} layout read the tokens ahead of them and cannot draft", settings)
+    with arithmetic(model), cpu.small_products():
+        if settings["guard"] and (reason := ignorant_head(model, data_dir, vocabulary)):
+            return _nothing(reason, settings)
+        return _measured(model, config, data_dir, vocabulary, settings)
+
+
+def _nothing(reason: str, settings: dict[str, Any]) -> dict[str, Any]:
+    return {"status": "unavailable", "reason": reason, "metrics": [], "settings": settings}
+
+
+def _measured(
+    model: "Model", config: RunConfig, data_dir: Path, vocabulary: "Vocabulary", settings: dict[str, Any]
+) -> dict[str, Any]:
+    from mtp.generate import Request, Sampling, Speculation
+
+    metrics: list[dict[str, Any]] = []
+    differences: list[dict[str, Any]] = []
+    sizes, warm = sorted(settings["batch_sizes"]), [t for t in settings["temperatures"] if t > 0]
+
+    def arms() -> list[Arm]:
+        return [Arm(k, Speculation(k)) for k in heads_used(config.n_future)]
+
+    def course(rows: int, sampling: Sampling) -> Course:
+        texts = prompts(data_dir, vocabulary, max(settings["prompts"], 2 * rows), settings["prompt_tokens"])
+        requests = [Request(i, 0, prompt) for i, prompt in enumerate(texts)]
+        return Course(model, vocabulary, requests, sampling, rows)
+
+    total = len(sizes) * settings["rounds"] + len(warm)
+    with bar(total=total, desc=f"decoding {config.name()}", unit="round") as progress:
+        for rows in sizes:
+            fixed = arms()
+            chosen = [Arm(CHOSEN, Speculation(config.n_future, adaptive=True))] if config.n_future > 1 else []
+            found = fixed + chosen
+            greedy = course(rows, Sampling(max_tokens=settings["new_tokens"]))
+            greedy.race(found, settings["rounds"], progress.update)
+            if reason := _flat(fixed[-1]):
+                return _nothing(reason, settings)
+            differences += greedy.differences(found)
+            labels = {"batch": rows, "temperature": 0}
+            metrics += [entry | labels for arm in found for entry in speeds(arm, found[0], config)]
+        for temperature in warm:
+            found = arms()
+            sampling = Sampling(temperature, settings["top_p"], settings["new_tokens"], seed=config.seed)
+            course(sizes[0], sampling).race(found, 1, progress.update)
+            labels = {"batch": sizes[0], "temperature": temperature}
+            metrics += [entry | labels for arm in found for entry in counts(arm)]
+    bugs = [d for d in differences if d["ulps"] > TIE]
+    if bugs:
+        raise FloatingPointError(f"speculative text differs from plain text, and not by a numerical tie: {bugs[0]}")
+    metrics.append({"metric": "numerical_ties", "value": len(differences)})
+    return {
+        "status": "measured",
+        "reason": "",
+        "metrics": metrics,
+        "differences": differences,
+        "settings": {**settings, "context": config.context, "threads": 1},
+    }
+
+
+def _flat(arm: Arm) -> str:
+    """Why acceptance means nothing: every single draft was accepted. Else empty."""
+    tally = arm.tally
+    if tally.offered and tally.offered[0] >= 20 and tally.accepted[-1] == tally.offered[-1] == tally.offered[0]:
+        return (
+            f"all {sum(tally.offered)} drafts of all heads were accepted: the text repeats itself, or the heads see"
+            " what they should predict; an acceptance of 1 measures nothing"
+        )
+    return ""
+
+
+def counts(arm: Arm) -> list[dict[str, Any]]:
+    """Tokens per forward, and acceptance by head."""
+    tally = arm.tally
+    entries = [{"metric": "tokens_per_forward", "value": tally.tokens_per_forward}]
+    entries += [
+        {"metric": "acceptance", "value": 100 * accepted / offered, "head": j, "accepted": accepted, "drafted": offered}
+        for j, (accepted, offered) in enumerate(zip(tally.accepted, tally.offered, strict=True), 2)
+    ]
+    return [{**entry, "heads_used": arm.label, "forwards": tally.rounds} for entry in entries]
+
+
+def speeds(arm: Arm, plain: Arm, config: RunConfig) -> list[dict[str, Any]]:
+    """`counts`, and the speed relative to plain decoding with what limits it."""
+    from mtp.measures._common import median, number
+
+    relative = median(
+        [
+            (plain_seconds / plain.tokens) / (seconds / arm.tokens)
+            for seconds, plain_seconds in zip(arm.seconds, plain.seconds, strict=True)
+        ]
+    )
+    per_second = median([arm.tokens / seconds for seconds in arm.seconds])
+    entries = [number("relative_speed", *relative), number("tokens_per_second", *per_second)]
+    tokens = arm.tally.tokens_per_forward
+    if arm.label == CHOSEN:
+        entries.append(number("kept_heads", arm.tally.heads[-1]))
+    else:
+        floor = floors.round_ratio(config, int(arm.label))
+        cost = number("round_cost", tokens / relative[0], tokens / relative[2], tokens / relative[1])
+        bound = tokens / floor
+        share = number("share_of_bound", *(100 * value / bound for value in relative))
+        entries += [cost, number("round_floor", floor), number("bound", bound), share]
+    return [*counts(arm), *({**entry, "heads_used": arm.label} for entry in entries)]

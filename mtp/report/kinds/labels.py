@@ -1,0 +1,117 @@
+"""Metrics against one of their labels, such as heads in use or batch size: the paper's above, ours below.
+
+`x` names the label. A line per value of the label `hue`, or without one a line per metric; a column per point that is
+run. Of a metric's `where`, these two labels are left open. For the paper's panel, `published` names the CSV, and its
+`axes` the columns of the two labels.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from mtp.experiment import Point
+from mtp.report import published, style
+from mtp.report.picture import Picture
+from mtp.report.results import Interval, selects, t_interval
+from mtp.report.words import value_title
+
+Line = dict[float, Interval]
+"""Number at every value of the label on the x axis."""
+
+
+def _open(picture: Picture, where: Mapping[str, Any]) -> dict[str, Any]:
+    return {label: v for label, v in where.items() if label not in (picture.figure.x, picture.figure.hue)}
+
+
+def _name(picture: Picture, key: str, labels: Mapping[str, Any]) -> str:
+    """What a line is called."""
+    hue = picture.figure.hue
+    return value_title(hue, labels[hue]) if hue else picture.metric(key).title
+
+
+def _lines(found: Mapping[str, Mapping[float, Sequence[float]]]) -> dict[str, Line]:
+    return {name: {x: t_interval(values) for x, values in sorted(line.items())} for name, line in found.items()}
+
+
+def _ours(picture: Picture, point: Point) -> dict[str, Line]:
+    found: dict[str, dict[float, list[float]]] = {}
+    for key in picture.figure.metrics:
+        metric = picture.metric(key)
+        for run in point.runs:
+            for record in picture.results.reports(picture.experiment, run.name()).values():
+                for entry in record.get("metrics", []):
+                    fits = entry["metric"] == metric.metric and selects(_open(picture, metric.where), entry)
+                    x = entry.get(picture.figure.x)
+                    if fits and isinstance(x, int | float) and (not picture.figure.hue or picture.figure.hue in entry):
+                        line = found.setdefault(_name(picture, key, entry), {})
+                        line.setdefault(float(x), []).append(float(entry["value"]))
+    return _lines(found)
+
+
+def _theirs(picture: Picture) -> dict[str, Line]:
+    source = picture.figure.published
+    if source is None:
+        return {}
+    found: dict[str, dict[float, list[float]]] = {}
+    columns = {label: column for column, label in source.axes.items()}
+    for key in picture.figure.metrics:
+        metric = picture.metric(key)
+        if metric.published is None:
+            continue
+        chosen = {column: v for column, v in metric.published.items() if column not in source.axes}
+        for row in published.rows(picture.experiment, source.file):
+            if selects(chosen, row):
+                labels = {label: _number(row[column]) for label, column in columns.items()}
+                line = found.setdefault(_name(picture, key, labels), {})
+                line.setdefault(float(labels[picture.figure.x or ""]), []).append(float(row[source.value]))
+    return _lines(found)
+
+
+def _number(text: str) -> float | int:
+    return int(text) if text.isdigit() else float(text)
+
+
+def _panel(axes: Axes, lines: Mapping[str, Line], looks: Mapping[str, style.Look]) -> None:
+    ends = []
+    for name, line in lines.items():
+        look, xs = looks[name], list(line)
+        axes.plot(xs, [line[x].mean for x in xs], color=look.color, ls=look.dash, marker=look.marker, ms=4)
+        for x, interval in line.items():
+            if interval.low is not None and interval.high is not None:
+                axes.plot([x, x], [interval.low, interval.high], color=look.color, lw=1.1)
+        ends.append((xs[-1], line[xs[-1]].mean, name, look.color))
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y")
+    style.label_ends(axes, ends)
+
+
+def draw(picture: Picture) -> Drawing:
+    if not picture.figure.x or not picture.figure.metrics:
+        raise picture.error("x", "missing; a figure of kind labels needs a label on the x axis, and metrics")
+    columns = {" ".join(str(v) for v in p.axes.values()): _ours(picture, p) for p in picture.points if p.runs}
+    if picture.figure.panels:
+        named = {str(p.axes.get(picture.figure.panels, p.arm)): p for p in picture.points if p.runs}
+        columns = {name: _ours(picture, p) for name, p in named.items()}
+    panels = [("published (paper scale)", theirs)] if (theirs := _theirs(picture)) else []
+    only = len(columns) == 1
+    panels += [
+        (f"ours, {picture.scale} scale" if only else f"{name}\nours, {picture.scale} scale", lines)
+        for name, lines in columns.items()
+        if lines
+    ]
+    told = [*picture.without(picture.figure.metrics), *picture.not_run()]
+    if not panels:
+        return style.sentence(picture.title, " ".join(told) or f"Not run at the {picture.scale} scale.")
+    looks = style.looks(picture.figure.hue or "", list(dict.fromkeys(name for _, lines in panels for name in lines)))
+    figure, axes = style.grid(1, len(panels), max(3.6, 7.0 / len(panels)), 3.2)
+    for ax, (title, lines) in zip(axes[0], panels, strict=True):
+        ax.set_title(title)
+        ax.set_xlabel(picture.figure.x.replace("_", " "))
+        _panel(ax, lines, looks)
+    if picture.figure.hue:
+        style.y_title(axes[0][0], picture.metric(picture.figure.metrics[0]).title, 40)
+    style.heading(figure, picture.title)
+    style.note(figure, [f"Ours: {picture.basis()} its 95 % interval (bars).", *told])
+    return figure
