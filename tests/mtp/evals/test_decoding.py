@@ -50,7 +50,7 @@ def test_heads_that_are_measured() -> None:
 
 def test_a_head_at_chance_stops_it(folders: Folders) -> None:
     """Random weights know less than the frequencies of bytes."""
-    run, data = folders
+    _, data = folders
     (data / "train.bin").write_bytes((data / "valid.bin").read_bytes())
     result = command(folders, "decoding", SETTINGS | {"guard": True})
     assert result["status"] == "unavailable" and result["metrics"] == []
