@@ -21,7 +21,7 @@ from mtp.experiment import Experiment, Point
 from mtp.report import cli
 from mtp.report.pairs import chosen, paired
 from mtp.report.per_problem import values
-from mtp.report.results import MEASURED, NOT_TESTABLE, Results
+from mtp.report.results import MEASURED, NOT_RUN, NOT_TESTABLE, Results
 from mtp.report.tidy import number, read, to_csv
 from mtp.report.words import axis_title, grouped, value_title
 from mtp.statistics import compare, holm
@@ -80,7 +80,8 @@ def judge(experiment: Experiment, results: Results, index: int, point: Point, ba
     sides = [results.measure(experiment, side, asked.metric) for side in (point, base)]
     for side in sides:
         if side.status != MEASURED:
-            return line | {"reason": side.reason or side.status}
+            told = NOT_RUN if side.status == NOT_RUN else NOT_TESTABLE
+            return line | {"reason": side.reason or side.status, "status": told}
     by_seed = [{sample.seed: sample for sample in side.samples} for side in sides]
     seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
     if not seeds:
@@ -133,9 +134,9 @@ def p_value(text: str) -> str:
 
 
 def shown(experiment: Experiment, frame: pd.DataFrame) -> dict[str, Any]:
-    """The rows with numbers as people read them, in the digits of the metric."""
+    """The rows with numbers as people read them, in the digits of the metric; without points that are not run."""
     lines: list[dict[str, Any]] = []
-    for row in frame.to_dict("records"):
+    for row in frame[frame["status"] != NOT_RUN].to_dict("records"):
         metric = experiment.spec.metrics[row["metric"]]
 
         def text(value: str, digits: int = metric.digits) -> str:
@@ -159,6 +160,7 @@ def shown(experiment: Experiment, frame: pd.DataFrame) -> dict[str, Any]:
         "lines": lines,
         "problems": " or ".join(dict.fromkeys(line["n_problems"] for line in lines if line["n_problems"])),
         "reasons": grouped(line["reason"] for line in lines if line["reason"]),
+        "left_out": grouped(frame[frame["status"] == NOT_RUN]["reason"]),
     }
 
 

@@ -99,7 +99,7 @@ def test_page_and_equal_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     tables.main(["tiny", *tiny.ARGUMENTS])
     page = Path("results/tiny/tiny.html").read_text()
     assert "+18.8" in page and "how these trained models would differ on other problems" in page
-    assert "A dash means: not run at the tiny scale: n 3" in page
+    assert "but for what is not run at the tiny scale: n 3" in page
     path.unlink()
     with pytest.raises(SystemExit):
         tables.main(["tiny", *tiny.ARGUMENTS])
