@@ -1,6 +1,7 @@
 """What a synthetic task is: examples `question=answer`, each a function of the task's options, split, seed and index.
 
-A task is one file of this folder with a class `Generator(Task)`: a frozen dataclass whose fields are its options.
+A task is one file of this folder with a class `Generator`: a frozen dataclass, mostly a `Drawn`, whose fields are its
+options.
 Every symbol is one byte of printable ASCII, so that an example is a document of the `bytes` vocabulary.
 
 Training and test examples never share a question: a hash of the question puts it on one side for good, and a
@@ -105,14 +106,11 @@ class Task(abc.ABC):
     def chance(self, group: str) -> float:
         """How often an answer is right that does not depend on what the task asks one to find out, 0 to 1."""
 
-    @abc.abstractmethod
-    def candidates(self, words: Words, group: str | None, count: int) -> Candidates:
-        """Draw `count` examples of a group, or of the training mixture (None)."""
-
     def score(self, question: bytes, right: bytes, given: bytes) -> dict[str, float]:
         """What a given answer is worth, each 0 to 1; `exact` is 1 if it is right."""
         return {"exact": float(given == right)}
 
+    @abc.abstractmethod
     def examples(self, split: Split, seed: int, start: int, count: int, group: str | None = None) -> Examples:
         """Examples start .. start + count - 1 of an endless sequence.
 
@@ -126,6 +124,18 @@ class Task(abc.ABC):
         Raises:
             UserError: an unknown split or group, or a group without questions on this side of the split.
         """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Drawn(Task):
+    """A task whose questions are drawn independently of each other, in blocks."""
+
+    @abc.abstractmethod
+    def candidates(self, words: Words, group: str | None, count: int) -> Candidates:
+        """Draw `count` examples of a group, or of the training mixture (None)."""
+
+    def examples(self, split: Split, seed: int, start: int, count: int, group: str | None = None) -> Examples:
+        """See `Task.examples`."""
         need(split in BLOCK, f"split: {split!r} is neither 'train' nor 'test'")
         need(group is None or group in self.groups, f"group: {group!r} is none of {', '.join(self.groups)}")
         size = BLOCK[split]
@@ -151,7 +161,7 @@ def need(ok: bool, message: str) -> None:
 
 
 @functools.lru_cache(maxsize=8)
-def _block(task: Task, split: Split, seed: int, group: str | None, block: int) -> Examples:
+def _block(task: Drawn, split: Split, seed: int, group: str | None, block: int) -> Examples:
     words = Words(type(task).__module__, split, seed, group, block)
     kept: list[np.ndarray] = []
     for _ in range(4 + 2 * task.test_one_in):

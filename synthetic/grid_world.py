@@ -19,14 +19,14 @@ import dataclasses
 import numpy as np
 
 from synthetic._random import Words, hashed
-from synthetic._task import Candidates, Task, need
+from synthetic._task import Candidates, Drawn, need
 
 MOVES = {"U": (-1, 0), "D": (1, 0), "R": (0, 1)}
 Cell = tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Generator(Task):
+class Generator(Drawn):
     """Maps of three rows and ways through them."""
 
     turns: int = 4

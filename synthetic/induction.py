@@ -21,7 +21,7 @@ import numpy as np
 
 from mtp.errors import UserError
 from synthetic._random import Words
-from synthetic._task import Candidates, Examples, Split, Task, need
+from synthetic._task import Examples, Split, Task, need
 
 CONSONANTS, VOWELS = "bdfghjklmnprstvwz", "aeiou"
 FIRSTS, SECONDS = 64, 64
@@ -272,9 +272,6 @@ class Generator(Task):
 
     def chance(self, group: str) -> float:
         return byte_pool().chance("Mus")
-
-    def candidates(self, words: Words, group: str | None, count: int) -> Candidates:
-        raise NotImplementedError("examples are drawn from stories")
 
     def examples(self, split: Split, seed: int, start: int, count: int, group: str | None = None) -> Examples:
         """See `Task.examples`."""

@@ -20,11 +20,11 @@ import dataclasses
 import numpy as np
 
 from synthetic._random import Words, mixed
-from synthetic._task import PRINTABLE, Candidates, Task, need
+from synthetic._task import PRINTABLE, Candidates, Drawn, need
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Generator(Task):
+class Generator(Drawn):
     """Star graphs with paths for arms."""
 
     degree: int = 2

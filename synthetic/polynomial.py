@@ -34,7 +34,7 @@ import functools
 import numpy as np
 
 from synthetic._random import Words, hashed
-from synthetic._task import Candidates, Task, need
+from synthetic._task import Candidates, Drawn, need
 
 OPERATORS = b"-+*@"
 NEGATE, ADD, MULTIPLY, COMPOSE, OPERAND, END = range(6)
@@ -127,7 +127,7 @@ def evaluate(kind_KP: np.ndarray, coefficients_KPD: np.ndarray, p: int) -> np.nd
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Generator(Task):
+class Generator(Drawn):
     """Expressions over F_p[X]/(X^d) and their values."""
 
     modulus: int = 7

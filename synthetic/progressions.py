@@ -13,11 +13,11 @@ import dataclasses
 import numpy as np
 
 from synthetic._random import Words, hashed
-from synthetic._task import PRINTABLE, Candidates, Task, need
+from synthetic._task import PRINTABLE, Candidates, Drawn, need
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Generator(Task):
+class Generator(Drawn):
     """Sequences start + i * step mod V."""
 
     symbols: int = 61

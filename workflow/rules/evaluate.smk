@@ -8,8 +8,6 @@ rule evaluate:
         f"{RESULTS}/runs/{{run}}/{{eval}}.json",
     log:
         f"{RESULTS}/logs/evaluate/{{run}}.{{eval}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/evaluate/{{run}}.{{eval}}.tsv"
     conda:
         "../../environment.yml"
     # Programs of samples run on the cores that a GPU leaves idle.

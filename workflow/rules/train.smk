@@ -9,8 +9,6 @@ rule train:
         record=f"{RESULTS}/runs/{{run}}/config.json",
     log:
         f"{RESULTS}/logs/train/{{run}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/train/{{run}}.tsv"
     priority: 100
     conda:
         "../../environment.yml"
