@@ -238,6 +238,13 @@ class Pool:
         verdicts = {program: task.verdict for program, task in tasks.items()}
         return [found for program in programs if (found := verdicts[program])]
 
+    def started(self) -> Worker:
+        """Another pair. This jail has held one before: a pair that does not start now was killed while it did."""
+        for _ in range(ATTEMPTS - 1):
+            with contextlib.suppress(SandboxUnavailable):
+                return Worker(self.jail, self.limits)
+        return Worker(self.jail, self.limits)
+
     def drive(self, tasks: Sequence[Task], indices: Sequence[int], done: Callable[[], object]) -> None:
         """Run all tasks on these workers, replacing those that break."""
         waiting = deque(tasks)
@@ -279,7 +286,7 @@ class Pool:
                 while waiting and left:
                     worker = self.workers[index]
                     if worker is None:
-                        worker = self.workers[index] = Worker(self.jail, self.limits)
+                        worker = self.workers[index] = self.started()
                     if worker.control not in selector.get_map():
                         selector.register(worker.control, selectors.EVENT_READ, index)
                     if len(worker.told) >= IN_FLIGHT:

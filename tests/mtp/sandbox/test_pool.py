@@ -6,10 +6,13 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mtp.sandbox import Limits, Pool, Program, SandboxUnavailable, WrongVerdict, jail, pool, run_programs
+from mtp.sandbox.jail import Jail, Role
+from mtp.sandbox.pool import Worker
 from tests.mtp.sandbox.conftest import QUICK, add, isolated
 
 
@@ -54,6 +57,24 @@ def test_killing_anything_at_random_changes_no_verdict() -> None:
 
 def _rest(program: Program) -> tuple[str, str, tuple[str, ...]]:
     return program.prelude, program.tests, program.entry_points
+
+
+@isolated
+def test_a_pair_that_is_killed_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a pair has started here, one that does not was killed: the next one is tried."""
+    start, started = Worker.start, []
+
+    def shot(self: Worker, jail: Jail, role: Role, *rest: Any) -> None:
+        start(self, jail, role, *rest)
+        started.append(role)
+        if 2 < len(started) < 8:
+            self.processes[-1].kill()
+
+    monkeypatch.setattr(Worker, "start", shot)
+    programs = [Program(add(f"return a + b + {i}").source, *_rest(add(""))) for i in range(6)]
+    with Pool(2, QUICK) as workers:
+        assert [v.verdict for v in workers.judge(programs)] == ["passed"] + ["failed"] * 5
+    assert len(started) >= 8
 
 
 @isolated
