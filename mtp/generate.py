@@ -120,7 +120,7 @@ def generate(
             continue
         start = now(decoder.device)
         accepted = batch.drafted_pass(tokens_B)
-        if pace.note(now(decoder.device) - start):
+        if pace.note(now(decoder.device) - start, tally):
             batch.use(pace.decide(tally, functools.partial(batch.seconds_of_plain_step, tokens_B)))
         for i, drafts in accepted:
             for token in drafts:

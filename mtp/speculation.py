@@ -115,18 +115,20 @@ class Tally:
 class Pace:
     """Decides, once, how many heads pay, from the time of rounds and of plain steps on the same batch."""
 
-    ROUNDS = 8
-    """Rounds that are looked at; the first two, in which memory is first touched, are not timed."""
+    ROUNDS, ROW_ROUNDS = 8, 32
+    """Rounds, and passes over a row, that are looked at: fewer say little about acceptance. The first two rounds, in
+    which memory is first touched, are not timed."""
 
     def __init__(self, heads: int) -> None:
         self.heads = heads
         self.seconds: list[float] = []
         self.decided = heads == 1
 
-    def note(self, seconds: float) -> bool:
+    def note(self, seconds: float, tally: Tally) -> bool:
         """Time of a round; whether it is time to decide."""
         self.seconds.append(seconds)
-        return not self.decided and len(self.seconds) == self.ROUNDS
+        enough = len(self.seconds) >= self.ROUNDS and tally.rounds >= self.ROW_ROUNDS
+        return enough and not self.decided
 
     def decide(self, tally: Tally, plain: Callable[[], float]) -> int:
         """Heads to go on with: those with the most tokens per second, as far as known.

@@ -269,13 +269,14 @@ def test_adaptive(step: float, kept_heads: int, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(batches, "now", lambda device: float(next(clock)))
     monkeypatch.setattr("mtp.generate.now", lambda device: float(next(clock)))
     monkeypatch.setattr(batches.Batch, "seconds_of_plain_step", lambda self, tokens_B: step)
-    model, wanted, tally = knowing(4, wrong=[4]), requests([3, 8, 1]), Tally()
-    sampling = Sampling(max_tokens=35)
+    model, wanted, tally = knowing(4, wrong=[4], context=120), requests([3, 8, 1, 9]), Tally()
+    sampling = Sampling(max_tokens=80)
     plain = by_key(list(generate(model, BYTES, wanted, sampling, 2)))
     found = by_key(list(generate(model, BYTES, wanted, sampling, 2, Speculation(4, adaptive=True), tally)))
     assert found == plain
-    assert tally.heads[: Pace.ROUNDS] == [4] * Pace.ROUNDS
-    assert set(tally.heads[Pace.ROUNDS :]) == {kept_heads}
+    trial = Pace.ROW_ROUNDS // 2  # two rows
+    assert tally.heads[:trial] == [4] * trial
+    assert set(tally.heads[trial:]) == {kept_heads}
 
 
 def test_a_plain_step_beside_changes_nothing() -> None:
