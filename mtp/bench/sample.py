@@ -11,22 +11,16 @@ by job; docs/benchmarks.md explains each row. transformers is needed: make bench
 """
 
 import argparse
-import csv
-import os
 import statistics
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from mtp import provenance
 from mtp.bench.cases import Job, Row
+from mtp.bench.command import Command
 from mtp.bench.loads import LOADS, lengths
 from mtp.bench.race import race, ratio
-from mtp.bench.train import Table, chosen, run, shown
-from mtp.errors import UserError
 
-OUT = Path("results/bench/sample.csv")
 SIZES = ("1M", "10M")
 GOALS = {"greedy": ">= 1.0", "sampled": ">= 1.0", "ragged": ">= 2.0"}
 OURS, BASELINE = "ours", "Hugging Face generate"
@@ -54,37 +48,16 @@ def job(size: str, load: str, rounds: int) -> Job:
     return Job("sample", size, f"{load} {size}", rounds, work)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m mtp.bench.sample",
-        description=__doc__,
-        epilog="loads:\n" + "\n".join(f"  {name:<8} {load.about}" for name, load in LOADS.items()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def plan(args: argparse.Namespace) -> tuple[str, list[Job]]:
+    code = provenance.fingerprint(
+        "mtp.bench._sampler", ("mtp.bench.sample", "mtp.heads.parallel", "mtp.trunks.transformer")
     )
-    parser.add_argument("--sizes", default=",".join(SIZES), help="default: all of %(default)s")
-    parser.add_argument("--loads", default=",".join(LOADS), help="default: all of %(default)s")
-    parser.add_argument("--rounds", type=int, default=5, help="default %(default)s")
-    parser.add_argument("--quick", action="store_true", help="size 1M, 3 rounds")
-    parser.add_argument("--redo", action="store_true", help="run also what the file holds already")
-    parser.add_argument("--out", type=Path, default=OUT, help="CSV to write (default %(default)s)")
-    args = parser.parse_args(argv)
-    try:
-        sizes = chosen(args.sizes, dict.fromkeys(SIZES), "--sizes")[: 1 if args.quick else None]
-        loads = chosen(args.loads, LOADS, "--loads")
-        if args.rounds < 1:
-            raise UserError(f"--rounds: must be at least 1, got {args.rounds}")
-        os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
-        code = provenance.fingerprint(
-            "mtp.bench._sampler", ("mtp.bench.sample", "mtp.heads.parallel", "mtp.trunks.transformer")
-        )
-        todo = [job(size, load, 3 if args.quick else args.rounds) for size in sizes for load in loads]
-        run(todo, Table(args.out), args.redo, code)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    with args.out.open(newline="") as file:
-        rows = list(csv.reader(file))[1:]
-    print(f"\nRatios over rounds: median [lowest, highest]. {args.out}\n{shown(rows)}")
+    return code, [job(size, load, args.rounds) for size in args.sizes for load in args.loads]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    about = {name: load.about for name, load in LOADS.items()}
+    Command("sample", __doc__, "loads", about, SIZES, ("1M",), rounds=5).main(argv, plan)
 
 
 if __name__ == "__main__":

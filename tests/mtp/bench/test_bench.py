@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from mtp.bench import cases, peers, race, train
+from mtp.bench import cases, command, peers, race, train
 from mtp.bench.race import Spread, Times
 from mtp.bench.shapes import SHAPES, Shape, ours
 from mtp.errors import UserError
@@ -138,8 +138,8 @@ def job(name: str, ran: list[str], fails: bool = False) -> cases.Job:
 def test_a_cut_short_benchmark_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, ran = tmp_path / "bench" / "train.csv", list[str]()
     with pytest.raises(UserError):
-        train.run([job("a", ran), job("b", ran, fails=True)], train.Table(path), False, "code")
-    train.run([job("a", ran), job("b", ran)], train.Table(path), False, "code")
+        command.run([job("a", ran), job("b", ran, fails=True)], command.Table(path), False, "code", "train")
+    command.run([job("a", ran), job("b", ran)], command.Table(path), False, "code", "train")
     assert ran == ["a", "b", "b"]
     with path.open(newline="") as file:
         rows = list(csv.reader(file))
@@ -152,8 +152,8 @@ def test_a_cut_short_benchmark_goes_on(tmp_path: Path, capsys: pytest.CaptureFix
     ]
     record = json.loads(path.with_suffix(".json").read_text())["jobs"]["a"]
     assert record["provenance"]["machine"]["cpu"]
-    train.run([job("a", ran)], train.Table(path), False, "edited code")
-    train.run([job("a", ran)], train.Table(path), True, "edited code")
+    command.run([job("a", ran)], command.Table(path), False, "edited code", "train")
+    command.run([job("a", ran)], command.Table(path), True, "edited code", "train")
     assert ran[3:] == ["a", "a"], "other code runs again, and so does --redo"
     with path.open(newline="") as file:
         assert len(list(csv.reader(file))) == 5, "a job's rows are replaced, not added"
@@ -161,7 +161,7 @@ def test_a_cut_short_benchmark_goes_on(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_shown() -> None:
-    text = train.shown([["a", "theirs", "2", "1.5", "2.5", ">= 1.9"], ["b", "x", "1.2", "1", "2", "<= 1.0"]])
+    text = command.shown([["a", "theirs", "2", "1.5", "2.5", ">= 1.9"], ["b", "x", "1.2", "1", "2", "<= 1.0"]])
     assert "reached" in text.splitlines()[0] and "MISSED" in text.splitlines()[1]
 
 
