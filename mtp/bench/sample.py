@@ -11,6 +11,7 @@ by job; docs/benchmarks.md explains each row. transformers is needed: make bench
 """
 
 import argparse
+import dataclasses
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,7 +28,8 @@ OURS, BASELINE = "ours", "Hugging Face generate"
 
 
 def sampler(work: str, size: str, load: str, process: str) -> dict[str, Any]:
-    return {"module": "mtp.bench._sampler", "work": work, "size": size, "load": load, "process": process}
+    told = {"work": work, "size": size, "load": dataclasses.asdict(LOADS[load]), "process": process}
+    return {"module": "mtp.bench._sampler", **told}
 
 
 def job(size: str, load: str, rounds: int) -> Job:

@@ -1,13 +1,14 @@
 """The sampling benchmark's structure: loads as described, ours serves them, the export is the same model."""
 
 import csv
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mtp.bench import sample
-from mtp.bench.loads import LOADS, PROMPT, lengths, prompts
+from mtp.bench.loads import LOADS, PROMPT, Load, lengths, prompts
 from mtp.bench.race import Times
 
 
@@ -19,20 +20,19 @@ def test_loads(load: Any) -> None:
     assert (len(set(wanted)) > 1) == load.ragged and 0 < min(wanted) <= max(wanted) <= load.tokens
 
 
-def test_ours_draws_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ragged", [False, True])
+def test_ours_draws_what_is_asked(ragged: bool) -> None:
     from mtp.bench import _sampler
 
-    small = {load: LOADS[load].__class__("", 5, 6, 0.8, 0.95, LOADS[load].ragged, 2) for load in LOADS}
-    monkeypatch.setattr(_sampler, "LOADS", small)
-    for load in small:
-        _sampler.own({"size": "1M", "load": load})()  # asserts the number of tokens
+    load = Load("", 5, 6, 0.8, 0.95, ragged, 2)
+    _sampler.own({"size": "1M", "load": dataclasses.asdict(load)})()  # asserts the number of tokens
 
 
 def test_exported_llama_is_the_same_model() -> None:
     pytest.importorskip("transformers", reason="only in .venv/bench")
     from mtp.bench import _sampler
 
-    _sampler.to_llama(_sampler.same_model({"size": "1M", "load": "greedy"})[0])  # asserts equal logits
+    _sampler.to_llama(_sampler.same_model(sample.sampler("ours", "1M", "greedy", "ours"))[0])  # asserts equal logits
 
 
 def test_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
