@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mtp.attention import attend, rotate
-from mtp.cache import KeyValues, Places
+from mtp.cache import FEW, KeyValues, Places
 from mtp.config import RunConfig
 from mtp.elementwise import rms_norm
 from mtp.errors import UserError
@@ -53,7 +53,7 @@ class Rope(nn.Module):
 
 
 class Attention(nn.Module):
-    """Weights of causal multi-head self-attention; calling it decodes with a cache."""
+    """Weights of causal multi-head self-attention."""
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__()
@@ -61,30 +61,34 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.dim, 3 * config.dim, bias=False)
         self.out = nn.Linear(config.dim, config.dim, bias=False)
 
-    def forward(self, x_BTD: Tensor, *, cache: KeyValues, places: Places, one: bool = False) -> Tensor:
-        """`x_BTD` stands at `places` of the cache's rows and sees what those rows hold up to its own position.
-
-        With `one`, keys and values of all T tokens are kept, but only the one that `places` has chosen is answered:
-        -> (B, 1, D).
-        """
-        qkv_BT3HK = self.qkv(x_BTD).unflatten(-1, (3, self.heads, -1))
-        return self.out(places.attend(qkv_BT3HK, cache, one))
-
 
 class SwiGLU(nn.Module):
-    """down(silu(gate(x)) * up(x)) (Shazeer, 2020)."""
+    """Weights of down(silu(gate(x)) * up(x)) (Shazeer, 2020)."""
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__()
         self.gate_up = nn.Linear(config.dim, 2 * config.ffn_dim, bias=False)
         self.down = nn.Linear(config.ffn_dim, config.dim, bias=False)
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        return swiglu(x_BTD, self.gate_up.weight, self.down.weight)
+
+@functools.cache
+def constant(value: float, dtype: torch.dtype) -> Tensor:
+    """A number as a tensor on the CPU, made once."""
+    return torch.tensor(value, dtype=dtype)
+
+
+def rms_norm_of_few(x_BTD: Tensor, weight_D: Tensor, eps: float) -> Tensor:
+    """RMSNorm in a third of the kernels for few positions on a CPU: a step of few rows is bound by their number."""
+    if x_BTD.device.type != "cpu" or x_BTD.shape[-2] > FEW:
+        return rms_norm(x_BTD, weight_D, eps)
+    D = x_BTD.shape[-1]
+    x_R1D = x_BTD.reshape(-1, 1, D)
+    square_R11 = torch.baddbmm(constant(eps, x_BTD.dtype), x_R1D, x_R1D.mT, alpha=1 / D)
+    return (x_R1D * square_R11.rsqrt_()).mul_(weight_D).view(x_BTD.shape)
 
 
 def swiglu(x_BTD: Tensor, gate_up_GD: Tensor, down_DF: Tensor) -> Tensor:
-    """The same as a function of tensors; the first half of `gate_up_GD` is the gate's."""
+    """The first half of `gate_up_GD` is the gate's."""
     gate_BTF, up_BTF = F.linear(x_BTD, gate_up_GD).chunk(2, dim=-1)
     return F.linear(F.silu(gate_BTF) * up_BTF, down_DF)
 
@@ -135,16 +139,12 @@ class Block(nn.Module):
         self.ffn = SwiGLU(config)
 
     def forward(self, x_BTD: Tensor, rope: Rope, mask: Tensor | None = None, **cached: Any) -> Tensor:
-        """x_BTD -> x_BTD, over whole windows, or with `cached` (see `Attention`) over what follows a cache.
+        """x_BTD -> x_BTD, over whole windows, or with `cached` (see `decode`) over what follows a cache.
 
         `mask` is an additive bias (B, 1, T, T) that contains causality; None is the plain causal mask.
         """
         if cached:
-            mixed_BTD = self.attention(self.attention_norm(x_BTD), **cached)
-            if cached.get("one"):
-                x_BTD = cached["places"].there(x_BTD)
-            x_BTD = x_BTD + mixed_BTD
-            return x_BTD + self.ffn(self.ffn_norm(x_BTD))
+            return self.decode(x_BTD, **cached)
         before, after = before_attention, after_attention
         if self.compiles and torch.is_grad_enabled():  # scoring has other shapes: a graph each would not pay
             before, after = compiled(before), compiled(after)
@@ -154,3 +154,11 @@ class Block(nn.Module):
         mixed_BTD = attend(qkv_3NTK, heads, mask)
         weights = attention.out.weight, self.ffn_norm.weight, ffn.gate_up.weight, ffn.down.weight
         return after(x_BTD, mixed_BTD, *weights, eps)
+
+    def decode(self, x_BTD: Tensor, cache: KeyValues, places: Places) -> Tensor:
+        """The tokens at `places` see what the cache's rows hold up to their own positions: x_BTD -> x_BTD."""
+        attention, ffn = self.attention, self.ffn
+        eps = self.ffn_norm.eps
+        qkv_BTE = F.linear(rms_norm_of_few(x_BTD, self.attention_norm.weight, eps), attention.qkv.weight)
+        x_BTD = x_BTD + F.linear(places.attend(qkv_BTE, cache), attention.out.weight)
+        return x_BTD + swiglu(rms_norm_of_few(x_BTD, self.ffn_norm.weight, eps), ffn.gate_up.weight, ffn.down.weight)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mtp.block import Block
+from mtp.block import Block, swiglu
 from mtp.model import Model
 
 
@@ -40,7 +40,7 @@ class Layer(nn.Module):
         self.values[:, :, at_T] = v.transpose(1, 2)
         mixed = F.scaled_dot_product_attention(q.transpose(1, 2), self.keys, self.values, attn_mask=seen_TS)
         x_1TD = x_1TD + attention.out(mixed.transpose(1, 2).reshape(1, T, -1))
-        return x_1TD + ffn(block.ffn_norm(x_1TD))
+        return x_1TD + swiglu(block.ffn_norm(x_1TD), ffn.gate_up.weight, ffn.down.weight)
 
 
 class StaticDecoder(nn.Module):

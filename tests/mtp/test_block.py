@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtp.block import Block, Rope, compiled
-from mtp.cache import KeyValues, Places
+from mtp.block import Block, Rope, compiled, rms_norm_of_few
+from mtp.cache import KeyValues, Places, tables
 from mtp.elementwise import rms_norm
 from mtp.errors import UserError
 from tests.conftest import tiny
@@ -35,6 +35,14 @@ def test_rms_norm() -> None:
     assert torch.isfinite(rms_norm(torch.zeros(2, 8), torch.ones(8), 1e-5)).all()
 
 
+@pytest.mark.parametrize("positions", [1, 8, 9])
+def test_rms_norm_of_few(positions: int) -> None:
+    """The same function on both sides of the limit, and where all is zero."""
+    x, weight = random(2, positions, 8).detach(), random(8, seed=1).detach()
+    x[0, 0] = 0
+    torch.testing.assert_close(rms_norm_of_few(x, weight, 1e-5), F.rms_norm(x, (8,), weight, 1e-5))
+
+
 def test_frozen_weights_get_no_gradient() -> None:
     layer, x = some_block(), random(2, 12, 16).detach().float().requires_grad_()
     layer.requires_grad_(False)
@@ -47,11 +55,11 @@ def test_whole_windows_equal_decoding(at_once: int) -> None:
     """Two code paths, one function: a window at once, and a few tokens at a time with a cache."""
     layer, rope = some_block().double(), Rope(8, 1e4, 12).double()
     x = random(3, 12, 16).detach()
-    cache = KeyValues(3, 2, 12, 8, x)
+    cache = KeyValues(x.new_zeros(2, 1, 3, 2, 12, 8))
     steps = []
     with torch.no_grad():
         for new_T in torch.arange(12).split(at_once):
-            places = Places(new_T.expand(3, -1), int(new_T[-1]) + 1, cache, *rope.tables(12))
+            places = Places(new_T.expand(3, -1), int(new_T[-1]) + 1, cache, *tables(*rope.tables(12)))
             steps.append(layer(x[:, new_T], rope, cache=cache, places=places))
         torch.testing.assert_close(torch.cat(steps, dim=1), layer(x, rope), rtol=1e-10, atol=1e-10)
 

@@ -142,7 +142,7 @@ def test_nothing_wanted() -> None:
 def test_bfloat16_caches() -> None:
     model = Model(tiny(precision="bfloat16", n_future=2))
     with arithmetic(model):
-        assert Decoder(model, 1).caches[0].keys_BHSK.dtype == torch.bfloat16
+        assert Decoder(model, 1).caches[0].both_2JBHSK.dtype == torch.bfloat16
         assert len(list(generate(model, BYTES, [Request(0, 0, prompts([5])[0])], Sampling(max_tokens=3)))) == 1
 
 

@@ -15,6 +15,7 @@ from scipy.stats import chisquare
 from mtp import batch as batches
 from mtp.config import head_layouts, layout_of
 from mtp.data.vocabulary import ByteVocabulary
+from mtp.decoder import Decoder
 from mtp.errors import UserError
 from mtp.generate import Request, Sample, Sampling, generate
 from mtp.model import Model
@@ -156,8 +157,8 @@ def test_plain_decoding_computes_head_1_only(layout: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(Model, "branch", noted)
     list(generate(model, BYTES, requests([5]), Sampling(max_tokens=6)))
     assert used == {0}
-    list(generate(model, BYTES, requests([5]), Sampling(max_tokens=6), speculation=Speculation(2)))
-    assert used == {0, 1}
+    decoder = Decoder(model, 1, 2)
+    assert (decoder.links, decoder.leaves) == ([], [1])
 
 
 # ---- the law of samples ---------------------------------------------------------------------------------------
