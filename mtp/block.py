@@ -78,8 +78,11 @@ def constant(value: float, dtype: torch.dtype) -> Tensor:
 
 
 def rms_norm_of_few(x_BTD: Tensor, weight_D: Tensor, eps: float) -> Tensor:
-    """RMSNorm in a third of the kernels for few positions on a CPU: a step of few rows is bound by their number."""
-    if x_BTD.device.type != "cpu" or x_BTD.shape[-2] > FEW:
+    """RMSNorm in a third of the kernels for few positions on a CPU: a step of few rows is bound by their number.
+
+    Not under autocast, which would round the product.
+    """
+    if x_BTD.device.type != "cpu" or x_BTD.shape[-2] > FEW or torch.is_autocast_enabled("cpu"):
         return rms_norm(x_BTD, weight_D, eps)
     D = x_BTD.shape[-1]
     x_R1D = x_BTD.reshape(-1, 1, D)
@@ -157,8 +160,7 @@ class Block(nn.Module):
 
     def decode(self, x_BTD: Tensor, cache: KeyValues, places: Places) -> Tensor:
         """The tokens at `places` see what the cache's rows hold up to their own positions: x_BTD -> x_BTD."""
-        attention, ffn = self.attention, self.ffn
-        eps = self.ffn_norm.eps
+        attention, ffn, eps = self.attention, self.ffn, self.ffn_norm.eps
         qkv_BTE = F.linear(rms_norm_of_few(x_BTD, self.attention_norm.weight, eps), attention.qkv.weight)
         x_BTD = x_BTD + F.linear(places.attend(qkv_BTE, cache), attention.out.weight)
         return x_BTD + swiglu(rms_norm_of_few(x_BTD, self.ffn_norm.weight, eps), ffn.gate_up.weight, ffn.down.weight)

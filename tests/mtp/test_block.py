@@ -35,6 +35,12 @@ def test_rms_norm() -> None:
     assert torch.isfinite(rms_norm(torch.zeros(2, 8), torch.ones(8), 1e-5)).all()
 
 
+def test_the_norm_of_few_is_not_rounded_by_autocast() -> None:
+    x, weight = random(2, 1, 8).detach().float(), random(8, seed=1).detach().float()
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(rms_norm_of_few(x, weight, 1e-5), F.rms_norm(x, (8,), weight, 1e-5))
+
+
 @pytest.mark.parametrize("positions", [1, 8, 9])
 def test_rms_norm_of_few(positions: int) -> None:
     """The same function on both sides of the limit, and where all is zero."""

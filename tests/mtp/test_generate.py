@@ -14,7 +14,7 @@ from mtp import generate as module
 from mtp.completions import Ending
 from mtp.data.vocabulary import ByteVocabulary
 from mtp.decoder import Decoder
-from mtp.generate import Request, Sample, Sampling, generate, prompt_room
+from mtp.generate import Request, Sample, Sampling, Speculation, generate, prompt_room
 from mtp.model import Model
 from mtp.runs import arithmetic
 from mtp.sampling import draw, uniforms
@@ -143,7 +143,10 @@ def test_bfloat16_caches() -> None:
     model = Model(tiny(precision="bfloat16", n_future=2))
     with arithmetic(model):
         assert Decoder(model, 1).caches[0].both_2JBHSK.dtype == torch.bfloat16
-        assert len(list(generate(model, BYTES, [Request(0, 0, prompts([5])[0])], Sampling(max_tokens=3)))) == 1
+        for heads in (1, 2):
+            wanted = [Request(0, 0, prompts([5])[0])]
+            found = list(generate(model, BYTES, wanted, Sampling(max_tokens=3), speculation=Speculation(heads)))
+            assert len(found) == 1
 
 
 # ---- stops ----------------------------------------------------------------------------------------------------
