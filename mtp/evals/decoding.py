@@ -41,7 +41,7 @@ VERSION = 1
 CHOSEN = "chosen"
 TIE = 256
 """Units in the last place between the logits of two tokens that rounding may confuse: a few layers' worth."""
-SCORED_BYTES, COUNTED_TOKENS = 20_000, 2_000_000
+SCORED_BYTES, COUNTED_TOKENS = 10_000, 2_000_000
 """Held-out text, and training text, that tell whether a head knows anything."""
 
 
@@ -122,9 +122,10 @@ class Course:
         arm.tokens = sum(len(sample.tokens) for sample in arm.samples.values())
 
     def race(self, arms: list[Arm], rounds: int, progress: Callable[[], object]) -> None:
-        """Every arm once untimed, then in turns, in a new order every round."""
+        """Every arm untimed with one batch of prompts, then in turns with all, in a new order every round."""
+        first = dataclasses.replace(self, requests=self.requests[: self.rows])
         for arm in arms:
-            self.once(arm)
+            first.once(arm)
             arm.seconds.clear()
         order, shuffle = list(arms), random.Random(0)
         for _ in range(rounds):
