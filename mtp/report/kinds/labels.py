@@ -10,6 +10,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import MaxNLocator
 
 from mtp.experiment import Point
 from mtp.report import published, style
@@ -26,9 +27,16 @@ def _open(picture: Picture, where: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _name(picture: Picture, key: str, labels: Mapping[str, Any]) -> str:
-    """What a line is called."""
+    """What a line is called: nothing where there is only one."""
     hue = picture.figure.hue
-    return value_title(hue, labels[hue]) if hue else picture.metric(key).title
+    if hue:
+        return value_title(hue, labels[hue])
+    return _title(picture, key) if len(picture.figure.metrics) > 1 else ""
+
+
+def _title(picture: Picture, key: str) -> str:
+    """A metric's title without the labels that stand behind its comma ("speed, k = 4")."""
+    return picture.metric(key).title.split(",")[0]
 
 
 def _lines(found: Mapping[str, Mapping[float, Sequence[float]]]) -> dict[str, Line]:
@@ -81,7 +89,8 @@ def _panel(axes: Axes, lines: Mapping[str, Line], looks: Mapping[str, style.Look
         for x, interval in line.items():
             if interval.low is not None and interval.high is not None:
                 axes.plot([x, x], [interval.low, interval.high], color=look.color, lw=1.1)
-        ends.append((xs[-1], line[xs[-1]].mean, name, look.color))
+        ends += [(xs[-1], line[xs[-1]].mean, name, look.color)] if name else []
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
     axes.grid(axis="y")
     style.label_ends(axes, ends)
@@ -90,10 +99,12 @@ def _panel(axes: Axes, lines: Mapping[str, Line], looks: Mapping[str, style.Look
 def draw(picture: Picture) -> Drawing:
     if not picture.figure.x or not picture.figure.metrics:
         raise picture.error("x", "missing; a figure of kind labels needs a label on the x axis, and metrics")
-    columns = {" ".join(str(v) for v in p.axes.values()): _ours(picture, p) for p in picture.points if p.runs}
-    if picture.figure.panels:
-        named = {str(p.axes.get(picture.figure.panels, p.arm)): p for p in picture.points if p.runs}
-        columns = {name: _ours(picture, p) for name, p in named.items()}
+    by = [picture.figure.panels] if picture.figure.panels else picture.experiment.axes
+    columns = {
+        " ".join(value_title(axis, p.axes[axis]) for axis in by if axis in p.axes): _ours(picture, p)
+        for p in picture.points
+        if p.runs
+    }
     panels = [("published (paper scale)", theirs)] if (theirs := _theirs(picture)) else []
     only = len(columns) == 1
     panels += [
@@ -111,7 +122,7 @@ def draw(picture: Picture) -> Drawing:
         ax.set_xlabel(picture.figure.x.replace("_", " "))
         _panel(ax, lines, looks)
     if picture.figure.hue:
-        style.y_title(axes[0][0], picture.metric(picture.figure.metrics[0]).title, 40)
+        style.y_title(axes[0][0], _title(picture, picture.figure.metrics[0]), 40)
     style.heading(figure, picture.title)
     style.note(figure, [f"Ours: {picture.basis()} its 95 % interval (bars).", *told])
     return figure
