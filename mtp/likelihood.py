@@ -98,6 +98,11 @@ def score(
     return total
 
 
+def text_of(data: Path, split: str, vocabulary: Vocabulary) -> np.ndarray:
+    """Tokens of the split "train" or "valid" of a prepared folder, read as they are asked for."""
+    return np.memmap(data / f"{split}.bin", dtype=np.uint8 if vocabulary.size <= 256 else np.uint16, mode="r")
+
+
 def held_out_windows(
     data: Path, vocabulary: Vocabulary, context: int, limit_bytes: int
 ) -> list[tuple[np.ndarray, int]]:
@@ -108,7 +113,7 @@ def held_out_windows(
 
     Windows over examples of a synthetic task start where one does, as in training, and score all targets.
     """
-    tokens_S = np.memmap(data / "valid.bin", dtype=np.uint8 if vocabulary.size <= 256 else np.uint16, mode="r")
+    tokens_S = text_of(data, "valid", vocabulary)
     if task_of(data) is not None:
         starts = np.load(data / "valid.offsets.npy")
         apart = np.unique(np.searchsorted(starts, np.arange(0, int(starts[-1]) + 1, context + 1)))

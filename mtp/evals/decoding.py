@@ -77,8 +77,9 @@ def prompts(data_dir: Path, vocabulary: "Vocabulary", count: int, tokens: int) -
     Raises:
         UserError: it is too short.
     """
-    dtype = np.uint8 if vocabulary.size <= 256 else np.uint16
-    text_S = np.memmap(data_dir / "valid.bin", dtype=dtype, mode="r")
+    from mtp.likelihood import text_of
+
+    text_S = text_of(data_dir, "valid", vocabulary)
     if len(text_S) < count + tokens:
         raise UserError(f"{data_dir}/valid.bin: {len(text_S)} tokens are too few for {count} prompts of {tokens}")
     starts = np.linspace(0, len(text_S) - tokens, count).astype(np.int64)
@@ -149,13 +150,12 @@ class Course:
 def ignorant_head(model: "Model", data_dir: Path, vocabulary: "Vocabulary") -> str:
     """Why a head's drafts mean nothing: it predicts held-out text no better than the frequencies of tokens in the
     training text do. Empty if all heads know more."""
-    from mtp.likelihood import held_out_score, held_out_windows
+    from mtp.likelihood import held_out_score, held_out_windows, text_of
 
     found = held_out_score(model, data_dir, vocabulary, SCORED_BYTES)
     windows = held_out_windows(data_dir, vocabulary, model.config.context, SCORED_BYTES)
     scored = np.concatenate([tokens_S[first:] for tokens_S, first in windows])
-    dtype = np.uint8 if vocabulary.size <= 256 else np.uint16
-    text_S = np.memmap(data_dir / "train.bin", dtype=dtype, mode="r")[:COUNTED_TOKENS]
+    text_S = text_of(data_dir, "train", vocabulary)[:COUNTED_TOKENS]
     counts_V = np.bincount(text_S, minlength=vocabulary.size) + 1
     frequencies = float(-np.log(counts_V / counts_V.sum())[scored].mean())
     for head, nats in enumerate(found.nats_N / np.maximum(found.tokens_N, 1), 1):
