@@ -225,6 +225,8 @@ class RunConfig:
     """Points of the validation curve."""
     snapshots: int = 0
     """Weights kept on the way, evenly spaced, for evaluations that choose among epochs (mtp/snapshots.py)."""
+    init_from: str = ""
+    """Name of the run whose weights it starts from (mtp/lineage.py); default: from random weights."""
 
     def __post_init__(self) -> None:
         def need(ok: bool, message: str) -> None:

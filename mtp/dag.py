@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mtp import evals, experiment, measures, problems, provenance
-from mtp.data.corpora import Synthetic, load_corpus
+from mtp.data.corpora import Corpus, Finetuning, Synthetic, load_corpus
 from mtp.errors import UserError
 from mtp.modules import named_by
 from mtp.problems import _files
@@ -65,6 +65,13 @@ class Suite:
                 raise UserError(
                     f"corpus {run.corpus}: examples are bytes; vocabulary: {run.vocabulary} is not possible"
                 )
+            if run.init_from and run.vocabulary != "bytes":
+                ours, theirs = (self._tokenizer_of(corpus) for corpus in (run.corpus, self.runs[run.init_from].corpus))
+                if ours != theirs:
+                    raise UserError(
+                        f"corpus {run.corpus}: its tokens are those of {ours}, but {run.init_from}, from which"
+                        f" {run.name()} starts, reads those of {theirs}; name it as tokenizer: in the corpus"
+                    )
         # Jobs must find this interpreter even when its environment was not activated.
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         # Two jobs on two cores: spinning threads would starve the neighbour.
@@ -81,8 +88,32 @@ class Suite:
         """The manifest stands for the data: it holds their sha256, and touching it changes nothing."""
         return f"{self.data_folder(run)}/manifest.json"
 
+    def _corpus(self, name: str) -> Corpus:
+        return self.corpora[name] if name in self.corpora else load_corpus(name)
+
     def corpus_json(self, corpus: str) -> str:
-        return self.corpora[corpus].to_json() if corpus in self.corpora else load_corpus(corpus).to_json()
+        return self._corpus(corpus).to_json()
+
+    def corpus_code(self, corpus: str) -> str:
+        """Fingerprint of what prepares a corpus."""
+        found = self._corpus(corpus)
+        named = (f"mtp.finetuning.{found.set}",) if isinstance(found, Finetuning) else ()
+        return provenance.fingerprint("mtp.data.build", named)
+
+    def source_files(self, corpus: str) -> list[str]:
+        """Manifest of the corpus that a finetuning set is made of, if it is made of one."""
+        found = self._corpus(corpus)
+        return [f"{DATA}/{found.source}/bytes/manifest.json"] if isinstance(found, Finetuning) and found.source else []
+
+    def _tokenizer_of(self, corpus: str) -> str:
+        """The corpus that the tokens of a corpus are learnt from: itself, or the one that it names."""
+        found = self._corpus(corpus)
+        return found.tokenizer if isinstance(found, Finetuning) and found.tokenizer else corpus
+
+    def tokenizer_files(self, corpus: str, size: str) -> list[str]:
+        """Manifest of the tokens whose vocabulary a corpus borrows, if it does."""
+        lender = self._tokenizer_of(corpus)
+        return [f"{DATA}/{lender}/bpe{size}/manifest.json"] if lender != corpus else []
 
     @property
     def synthetic(self) -> dict[str, str]:
@@ -116,6 +147,16 @@ class Suite:
 
     def run_json(self, run: str) -> str:
         return self.runs[run].to_json()
+
+    def start_files(self, run: str) -> list[str]:
+        """Weights and record of the run that a run starts from, if it starts from one."""
+        parent = self.runs[run].init_from
+        return [f"{self.results}/runs/{parent}/{file}" for file in ("model.safetensors", "config.json") if parent]
+
+    def start_option(self, run: str) -> str:
+        """Where `mtp.train` finds the run to start from; empty if there is none."""
+        parent = self.runs[run].init_from
+        return f"--start {self.results}/runs/{parent}" if parent else ""
 
     def python(self) -> str:
         """What runs a module: on a CPU jobs are so short that importing torch or pandas would count."""

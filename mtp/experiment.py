@@ -2,9 +2,10 @@
 
 A YAML file is an experiment; a grid point of it is trained once per seed; a run is named by its
 configuration (`mtp.config`), so experiments share runs. An experiment with `measure` trains nothing: its grid
-points are configurations whose step is timed or weighed. Values are resolved in this order, later wins:
-defaults of `RunConfig`, `defaults` of the scale, the rungs (`size`, `recipe`) looked up in the scale,
-`base` of the experiment, `base` of the arm, the grid point.
+points are configurations whose step is timed or weighed. With `start` its runs begin with the weights of other runs,
+whose model they inherit. Values are resolved in this order, later wins: defaults of `RunConfig`, `defaults` of the
+scale, the model of the run that it starts from, the rungs (`size`, `recipe`) looked up in the scale, `base` of the
+experiment, `base` of the arm, the grid point.
 
     python -m mtp.experiment --scale cpu            # list what would run
     python -m mtp.experiment --scale cpu table1     # one experiment, point by point
@@ -25,7 +26,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mtp import evals as evaluations
-from mtp import floors, machine, measures
+from mtp import floors, lineage, machine, measures
 from mtp.config import RunConfig, nearest
 from mtp.errors import UserError
 
@@ -36,6 +37,8 @@ HERE = "here"
 """`computed_at` of arithmetic on the point itself."""
 PER_PROBLEM = ("pass@k", "reference_bits_per_byte", "reference_rank")
 """Metrics that evaluations report problem by problem too, so that models can be compared on the same problems."""
+START = "start."
+"""Prefix of grid keys that belong to the run that a grid point starts from."""
 RUNGS = ("size", "recipe", "vocabulary", "corpus")
 """Grid keys that are words of the paper ("6.7B", "200B tokens"); a scale says what each stands for."""
 
@@ -119,6 +122,7 @@ class Arm(Strict):
     """A grid of its own within an experiment."""
 
     base: dict[str, Any] = {}
+    start: dict[str, Any] = {}
     grid: dict[str, list[Any]] = {}
     published: dict[str, str | int | float] = {}
     """Columns of the paper's CSV that hold for the whole arm."""
@@ -145,13 +149,36 @@ class Figure(Strict):
 
 
 class Claim(Strict):
-    """A sentence of the paper that can hold or not: the points `these` are better than the points `than`."""
+    """A sentence of the paper that can hold or not.
+
+    With `than`: the points `these` are better than the points `than`. Without: the one point `these` lies `above` or
+    `below` a number, or the points lie `near` one (or near the paper's own values). With `untestable`: no run of ours
+    could tell, for this reason.
+    """
 
     text: str
     where: str
-    metric: str
-    these: dict[str, Any]
-    than: dict[str, Any]
+    row: str = ""
+    """The line of the paper's list of claims (text_claims.csv, column `claim`) that this is, if it is one."""
+    stated: str = ""
+    """What the paper states, in its words, where its tables do not give the effect."""
+    metric: str = ""
+    these: dict[str, Any] = {}
+    than: dict[str, Any] | None = None
+    relative: bool = False
+    """The effect is the ratio of `these` to `than`, less 1, in percent."""
+    above: float | None = None
+    below: float | None = None
+    near: float | Literal["published"] | None = None
+    within: float = 0.0
+    """How far from `near` is near enough."""
+    untestable: str = ""
+
+    @property
+    def forms(self) -> list[str]:
+        """Which of the forms the keys spell; one of them must."""
+        keys = ("than", "above", "below", "near", "untestable")
+        return [key for key in keys if getattr(self, key) not in (None, "")]
 
 
 class Comparison(Strict):
@@ -173,6 +200,8 @@ class Spec(Strict):
     section: str = ""
     note: str = ""
     base: dict[str, Any] = {}
+    start: dict[str, Any] = {}
+    """The run, in the words of `base`, whose weights every run starts from, seed by seed; default: random weights."""
     grid: dict[str, list[Any]] = {}
     arms: dict[str, Arm] = {}
     at: dict[str, Restriction] = {}
@@ -201,6 +230,8 @@ class Point:
     """One per seed, a single one where points are measured; empty when the point is not run."""
     skipped: str = ""
     """Why it is not run at this scale."""
+    starts: tuple[RunConfig, ...] = ()
+    """The runs that `runs` start from, one for each of them; empty when they start from random weights."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,6 +254,11 @@ class Experiment:
     def runs(self) -> dict[str, RunConfig]:
         """The configurations that are trained: none where the points are measured."""
         return {} if self.spec.measure else self.configurations
+
+    @functools.cached_property
+    def starts(self) -> dict[str, RunConfig]:
+        """Name -> configuration of the runs that others start from, each once."""
+        return {run.name(): run for point in self.points for run in point.starts}
 
     @property
     def axes(self) -> list[str]:
@@ -309,6 +345,19 @@ def load_scale(source: str | Mapping[str, Any], root: Path = EXPERIMENTS) -> Sca
         raise UserError(f"{path}: {_explain(error, Scale)}") from None
 
 
+def _check_claim(key: str, claim: Claim, spec: Spec) -> None:
+    """One form, the keys that belong to it, and a metric to measure it by."""
+    if len(claim.forms) != 1:
+        told = " and ".join(claim.forms) or "none of them"
+        raise UserError(f"{key}: needs exactly one of than, above, below, near and untestable, and has {told}")
+    form = claim.forms[0]
+    for word, belongs_to in (("relative", "than"), ("within", "near")):
+        if getattr(claim, word) and form != belongs_to:
+            raise UserError(f"{key}.{word}: belongs to a claim with {belongs_to}, not to one with {form}")
+    if form != "untestable" and claim.metric not in spec.metrics:
+        raise UserError(f"{key}.metric: unknown {claim.metric!r}{nearest(claim.metric, spec.metrics)}")
+
+
 def load_spec(path: Path) -> Spec:
     """One experiment's YAML.
 
@@ -322,7 +371,10 @@ def load_spec(path: Path) -> Spec:
         spec = Spec.model_validate(values)
     except ValidationError as error:
         raise UserError(f"{path}: {_explain(error, Spec)}") from None
-    for where, base in [("base", spec.base), *((f"arms.{name}.base", arm.base) for name, arm in spec.arms.items())]:
+    bases = {"base": spec.base, "start": spec.start}
+    for name, arm in spec.arms.items():
+        bases |= {f"arms.{name}.base": arm.base, f"arms.{name}.start": arm.start}
+    for where, base in bases.items():
         if "seed" in base:
             raise UserError(
                 f"{path}: {where}.seed: seeds come from the scale; to choose them, make seed an axis of the grid"
@@ -343,8 +395,7 @@ def load_spec(path: Path) -> Spec:
             hint = f"{nearest(asked.metric, floors.ARITHMETIC)} (known: {', '.join(floors.ARITHMETIC)})"
             raise UserError(f"{path}: metrics.{key}.metric: no arithmetic is called {asked.metric!r}{hint}")
     for i, claim in enumerate(spec.claims):
-        if claim.metric not in spec.metrics:
-            raise UserError(f"{path}: claims.{i}.metric: unknown {claim.metric!r}{nearest(claim.metric, spec.metrics)}")
+        _check_claim(f"{path}: claims.{i}", claim, spec)
     for i, comparison in enumerate(spec.comparisons):
         where = f"{path}: comparisons.{i}.metric"
         if comparison.metric not in spec.metrics:
@@ -379,13 +430,20 @@ def _scale_table(path: Path, table: str) -> tuple[str, ...]:
 
 
 def _resolve(
-    path: Path, key: str, values: dict[str, Any], scale: Scale, root: Path, measured: bool
+    path: Path,
+    key: str,
+    values: dict[str, Any],
+    scale: Scale,
+    root: Path,
+    measured: bool = False,
+    parent: RunConfig | None = None,
 ) -> dict[str, Any] | str:
     """Flat values of a run without its seed, or the reason why this scale does not run it.
 
     Measured steps read random tokens, so that they need no corpus and may name a vocabulary that nobody has trained.
+    What starts from another run inherits its model.
     """
-    flat: dict[str, Any] = dict(scale.defaults)
+    flat: dict[str, Any] = dict(scale.defaults) | (lineage.inherited(parent) if parent else {})
     if measured:
         flat["corpus"] = RANDOM_TOKENS
         if (word := values.get("vocabulary")) is not None and str(word) not in _known_rungs("vocabulary", scale, root):
@@ -417,6 +475,9 @@ def _resolve(
             if name not in RunConfig.names():
                 raise UserError(f"{path}: {key}: {name}: unknown key{nearest(name, (*RunConfig.names(), *RUNGS))}")
             flat[name] = value
+    if parent:
+        flat.setdefault("layers", lineage.layers_of_child(parent, flat))
+        flat["init_from"] = parent.name()
     return flat
 
 
@@ -463,7 +524,7 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS, restricted: bool
     for arm_name, arm in arms.items():
         known_keys = (*RunConfig.names(), *RUNGS)
         for key in arm.grid:
-            if key not in known_keys:
+            if key.removeprefix(START) not in known_keys:
                 where = f"arms.{arm_name}.grid" if arm_name else "grid"
                 raise UserError(f"{path}: {where}.{key}: unknown key{nearest(key, known_keys)}")
     _check_restriction(f"{path}: at.{scale.scale}.grid", whole, [arm.grid for arm in arms.values()])
@@ -478,8 +539,12 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS, restricted: bool
                 raise UserError(f"{path}: {where}.grid.{key}: needs a list with at least one value")
         for combination in itertools.product(*arm.grid.values()):
             grid = dict(zip(arm.grid, combination, strict=True))
-            values = {**spec.base, **whole.base, **arm.base, **part.base, **grid}
+            own = {k: v for k, v in grid.items() if not k.startswith(START)}
+            values = {**spec.base, **whole.base, **arm.base, **part.base, **own}
+            begun = {**spec.start, **arm.start}
+            begun |= {k.removeprefix(START): v for k, v in grid.items() if k.startswith(START)}
             axes = ({"arm": arm_name} if arm_name else {}) | {k: v for k, v in values.items() if k != "seed"}
+            axes |= {f"{START}{k}": v for k, v in begun.items()}
             published = dict(arm.published)
             if spec.published:
                 published |= {col: axes[axis] for col, axis in spec.published.axes.items() if axis in axes}
@@ -488,18 +553,33 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS, restricted: bool
                 if axis in grid and grid[axis] not in allowed:
                     reason = reason or f"{axis} {grid[axis]} is not run at the {scale.scale} scale"
             told = {k: v for k, v in values.items() if k != "seed"}
-            flat = _resolve(path, where, told, scale, root, bool(spec.measure))
-            if isinstance(flat, str):
-                reason = reason or flat
+            before = _resolve(path, f"{where}.start", begun, scale, root) if begun else None
+            if isinstance(before, str):
+                reason = reason or before
             runs: list[RunConfig] = []
-            if not reason and isinstance(flat, dict):
-                for seed in [grid["seed"]] if "seed" in grid else seeds:
-                    try:
-                        runs.append(RunConfig.from_dict({**flat, "seed": seed}).canonical())
-                    except UserError as error:
-                        shown = f" ({', '.join(f'{k}: {v}' for k, v in grid.items())})" if grid else ""
-                        raise UserError(f"{path}: {where}{shown}: {error}") from None
-            points.append(Point(arm_name, axes, published, tuple(runs), reason))
+            starts: list[RunConfig] = []
+            for seed in [grid["seed"]] if "seed" in grid else seeds:
+                try:
+                    parent = None
+                    if isinstance(before, dict):
+                        parent = RunConfig.from_dict({**before, "seed": seed}).canonical()
+                    flat = None
+                    if not isinstance(before, str):
+                        flat = _resolve(path, where, told, scale, root, bool(spec.measure), parent)
+                    if isinstance(flat, str):
+                        reason = reason or flat
+                    if reason or not isinstance(flat, dict):
+                        break
+                    runs.append(RunConfig.from_dict({**flat, "seed": seed}).canonical())
+                    if parent:
+                        lineage.check(parent, runs[-1])
+                        starts.append(parent)
+                except UserError as error:
+                    if str(error).startswith(f"{path}:"):
+                        raise
+                    shown = f" ({', '.join(f'{k}: {v}' for k, v in grid.items())})" if grid else ""
+                    raise UserError(f"{path}: {where}{shown}: {error}") from None
+            points.append(Point(arm_name, axes, published, tuple(runs), reason, tuple(starts)))
     return Experiment(path.stem, path, spec, scale.scale, evals, tuple(points))
 
 
@@ -538,8 +618,8 @@ def load_all(scale: Scale, root: Path = EXPERIMENTS) -> dict[str, Experiment]:
 
 
 def all_runs(experiments: Mapping[str, Experiment]) -> dict[str, RunConfig]:
-    """Every run of every experiment, each once."""
-    return {name: run for experiment in experiments.values() for name, run in experiment.runs.items()}
+    """Every run of every experiment and those that they start from, each once."""
+    return {name: run for e in experiments.values() for name, run in (e.starts | e.runs).items()}
 
 
 def evals_of_runs(experiments: Mapping[str, Experiment]) -> dict[str, set[str]]:

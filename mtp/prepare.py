@@ -61,12 +61,14 @@ def summary(folder: Path) -> str:
 
 
 def _corpus(args: argparse.Namespace) -> Any:
-    from mtp.data import build, examples
-    from mtp.data.corpora import Corpus, Synthetic, load_corpus
+    from mtp.data import build, examples, questions
+    from mtp.data.corpora import Corpus, Finetuning, Synthetic, load_corpus
 
     corpus = Corpus.from_json(args.corpus) if args.corpus.lstrip().startswith("{") else load_corpus(args.corpus)
     if isinstance(corpus, Synthetic):
         examples.build(corpus, args.out)
+    elif isinstance(corpus, Finetuning):
+        questions.build(corpus, args.out)
     else:
         build.build(corpus, args.out, args.cache)
 
@@ -74,7 +76,7 @@ def _corpus(args: argparse.Namespace) -> Any:
 def _tokens(args: argparse.Namespace) -> None:
     from mtp.data.tokenizer import tokenize
 
-    tokenize(args.bytes_dir, args.vocab_size, args.out)
+    tokenize(args.bytes_dir, args.vocab_size, args.out, args.tokenizer)
 
 
 def _baselines(args: argparse.Namespace) -> None:
@@ -116,6 +118,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--bytes-dir", type=Path, required=True, help="what `corpus` wrote")
     one.add_argument("--vocab-size", type=int, required=True, help="entries of the vocabulary, 258 to 65536")
     one.add_argument("--out", type=Path, required=True, help="folder for train.bin, valid.bin and tokenizer.json")
+    one.add_argument("--tokenizer", type=Path, help="prepared folder whose vocabulary is used; default: train one")
     one.set_defaults(run=_tokens)
 
     one = command("baselines", "bits per byte of gzip, xz and a byte 5-gram model on the held-out text")

@@ -1,5 +1,7 @@
 """One optimiser step: micro-batches, loss, clipping, AdamW. Nothing in it makes the host wait for the device."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -29,11 +31,23 @@ def clipped_together(model: Model) -> list[list[str]]:
 class Step:
     """Model and optimiser of a run; calling it trains on one batch."""
 
-    def __init__(self, config: RunConfig, device: torch.device, way: Alone | None = None) -> None:
-        """`way`: how the step is computed by several processes (mtp/parallel); default: by this one."""
+    def __init__(
+        self,
+        config: RunConfig,
+        device: torch.device,
+        way: Alone | None = None,
+        begin: Callable[[Model], None] | None = None,
+    ) -> None:
+        """
+        Args:
+            way: how the step is computed by several processes (mtp/parallel); default: by this one.
+            begin: puts the weights to start from into the new model; default: it starts from random ones.
+        """
         self.config, self.device = config, device
         self.way = way or Alone(Ranks(device))
         self.model = Model(config)
+        if begin is not None:
+            begin(self.model)
         groups = clipped_together(self.model)
         self.way.place(self.model)
         parameters = dict(self.model.named_parameters())

@@ -4,7 +4,7 @@
 
 Writes into DIR: model.safetensors, metrics.csv (every step), validation.csv (held-out bits per byte and accuracy
 during training), config.json (configuration and provenance); checkpoint.pt while it runs. SIGTERM and Ctrl-C save a
-checkpoint and stop; the same command goes on from there.
+checkpoint and stop; the same command goes on from there. A run that starts from another (`init_from`) needs --start.
 
 Several processes train one run together under torchrun (docs/distributed.md):
 
@@ -14,6 +14,7 @@ Several processes train one run together under torchrun (docs/distributed.md):
 import argparse
 import contextlib
 import fcntl
+import functools
 import json
 import logging
 import math
@@ -22,7 +23,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from mtp import checkpoint, cpu, parallel, provenance, snapshots, state
+from mtp import checkpoint, cpu, parallel, provenance, snapshots, start, state
 from mtp.atomic import replacing, write_text
 from mtp.config import RunConfig
 from mtp.data.batches import Batches
@@ -45,12 +46,15 @@ from mtp.documents import answers
 from mtp.errors import UserError
 from mtp.likelihood import held_out_score
 from mtp.metrics import GrowingCsv, NoCsv
+from mtp.model import Model
 from mtp.modules import named_by
 from mtp.progress import bar
 from mtp.schedule import head_weights
 from mtp.step import Step
 
 log = logging.getLogger("mtp.train")
+OTHER_ORDER = 1_000_000
+"""Added to the seed of the order of windows where a run starts from another: it is not to read the same ones again."""
 FLUSH_EVERY = 10
 """Steps between looks at the loss: reading it makes the host wait for a GPU."""
 VALIDATION_BYTES = 24576
@@ -128,21 +132,24 @@ def training_batches(data: Path, config: RunConfig) -> Batches | Mixed | Stream:
     Raises:
         UserError: the folder is not prepared, or too small for a batch.
     """
+    seed = config.seed + (OTHER_ORDER if config.init_from else 0)
     if task_of(data) is not None:
         if config.fresh_names:
             raise UserError(f"{data}: fresh_names: examples of a synthetic task tell no stories")
-        return Stream(data, config.context, config.batch_size, config.seed)
-    return batches(data, "train", config.context, config.batch_size, config.seed, config.fresh_names)
+        return Stream(data, config.context, config.batch_size, seed)
+    return batches(data, "train", config.context, config.batch_size, seed, config.fresh_names)
 
 
 class Trainer:
     """State of a run between steps: everything a checkpoint holds."""
 
-    def __init__(self, config: RunConfig, data: Path, ranks: Ranks, way: str) -> None:
+    def __init__(
+        self, config: RunConfig, data: Path, ranks: Ranks, way: str, begin: Callable[[Model], None] | None
+    ) -> None:
         self.config, self.ranks = config, ranks
         self.vocabulary = Vocabulary.load(data)
         self.batches = training_batches(data, config)
-        self.take = Step(config, ranks.device, parallel.choose(way, ranks))
+        self.take = Step(config, ranks.device, parallel.choose(way, ranks), begin)
         self.step, self.bytes = 0, 0
         self.computed_by = [f"{self.take.way.title} from step 0"]
         """Who computed which part of the run: the last bits depend on it."""
@@ -216,11 +223,12 @@ def train(
     keep_checkpoint: bool = False,
     ranks: Ranks | None = None,
     way: str = "ddp",
+    start_run: Path | None = None,
 ) -> Path:
     """Train to the end or resume; returns the path of the weights.
 
     `ranks`: this process among several that train the run in the `way` of mtp/parallel; default: alone. All raise the
-    same errors at the same step.
+    same errors at the same step. `start_run`: folder of the run named by `init_from`.
 
     Raises:
         UserError: divergence (step, rate and last good checkpoint named), missing data, full disk.
@@ -232,13 +240,17 @@ def train(
     arithmetic = cpu.prepare(config.precision, config.compile) if device.type == "cpu" else config.precision
     signals = Signals()
     identity = {"configuration": config.to_json(), "code": code, "arithmetic": arithmetic}
+    begin = None
+    if (parent := start.parent_of(config, start_run)) is not None and start_run is not None:
+        identity["start"] = start.digest(start_run)
+        begin = functools.partial(start.begin, parent=parent, run=start_run)
     if ranks.as_first(finished(out, identity)):
         log.info("%s is finished already", config.name())
         return out / "model.safetensors"
     # Two checkpoints of weights and two moments in float32, and the weights once more: 28 bytes per weight;
     # 4 for each snapshot.
     need_space(out, (28 + 4 * config.snapshots) * config.parameters)
-    trainer = Trainer(config, data, ranks, way)
+    trainer = Trainer(config, data, ranks, way, begin)
     saved = ranks.as_first(checkpoint.find(out, identity) if ranks.first else None)
     if saved is not None:
         trainer.restore(saved)
@@ -388,6 +400,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--config", required=True, help="JSON text of a RunConfig, or a file that holds it")
     parser.add_argument("--data", required=True, type=Path, help="prepared folder of the corpus and vocabulary")
     parser.add_argument("--out", required=True, type=Path, help="folder of the run")
+    parser.add_argument("--start", type=Path, help="folder of the finished run that this one starts from (init_from)")
     parser.add_argument("--code", default="", help="fingerprint of the code; default: computed here")
     parser.add_argument("--checkpoint-seconds", type=float, default=60, help="time between checkpoints (default 60)")
     parser.add_argument("--keep-checkpoint", action="store_true", help="keep checkpoint.pt when the run is finished")
@@ -408,7 +421,15 @@ def main(argv: list[str] | None = None) -> None:
         with processes() as ranks, alone(args.out) if ranks.first else contextlib.nullcontext():
             ranks.wait()
             train(
-                config, args.data, args.out, code, args.checkpoint_seconds, args.keep_checkpoint, ranks, args.parallel
+                config,
+                args.data,
+                args.out,
+                code,
+                args.checkpoint_seconds,
+                args.keep_checkpoint,
+                ranks,
+                args.parallel,
+                args.start,
             )
     except UserError as error:
         if first:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mtp.config import RunConfig
 from mtp.errors import UserError
-from mtp.experiment import all_runs, computed, evals_of_runs, load_all, load_scale, resolve, summary
+from mtp.experiment import Experiment, all_runs, computed, evals_of_runs, load_all, load_scale, resolve, summary
 from tests.conftest import ROOT, tiny
 
 SCALES = [p.stem for p in sorted((ROOT / "experiments" / "scales").glob("*.yaml"))]
@@ -111,6 +111,57 @@ def broken(tmp_path: Path, text: str) -> str:
 )
 def test_mistakes_name_file_and_key(tmp_path: Path, change: dict, expected: str) -> None:
     assert expected in broken(tmp_path, yaml.safe_dump(GOOD | change))
+
+
+STARTED = GOOD | {
+    "start": {"corpus": "code", "vocabulary": "tokens", "size": "6.7B", "recipe": "200B tokens"},
+    "base": {"recipe": "continued"},
+    "grid": {"start.n_future": [1, 4], "n_future": [1, 4]},
+}  # fmt: skip
+
+
+def resolved(tmp_path: Path, values: dict) -> Experiment:
+    shutil.copytree(ROOT / "experiments" / "scales", tmp_path / "scales", dirs_exist_ok=True)
+    path = tmp_path / "ours.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return resolve(path, load_scale("cpu", tmp_path), tmp_path)
+
+
+def test_runs_that_start_from_others(tmp_path: Path) -> None:
+    """Each starts from the run of its seed and takes over its model; heads that go take their layers with them."""
+    experiment = resolved(tmp_path, STARTED)
+    for point in experiment.points:
+        before, after = point.axes["start.n_future"], point.axes["n_future"]
+        assert len(point.runs) == len(point.starts) == 3
+        for child, parent in zip(point.runs, point.starts, strict=True):
+            assert (child.init_from, child.seed, child.dim) == (parent.name(), parent.seed, parent.dim)
+            assert (parent.n_future, child.n_future) == (before, after)
+            assert child.steps < parent.steps
+            assert child.layers == parent.layers - max(0, before - after)
+    names = {run.name() for point in experiment.points for run in point.runs}
+    assert len(names) == 12, "another start is another run"
+    table1 = load_all(load_scale("cpu", ROOT / "experiments"), ROOT / "experiments")["table1"]
+    assert experiment.starts.keys() <= table1.runs.keys()
+    assert all_runs({"ours": experiment}).keys() == names | experiment.starts.keys()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"start": STARTED["start"] | {"seed": 0}}, "start.seed: seeds come from the scale"),
+        ({"start": STARTED["start"] | {"size": "6.7"}}, "grid.start: size: no scale knows '6.7'"),
+        ({"start": STARTED["start"] | {"n_futur": 2}}, "grid.start: n_futur: unknown key; did you mean 'n_future'"),
+        ({"grid": {"start.n_futur": [1]}}, "grid.start.n_futur: unknown key; did you mean"),
+        ({"grid": {"start.n_future": [2], "heads": ["causal"]}}, "start: heads: causal heads here, but parallel in"),
+    ],
+)
+def test_mistakes_of_starts(tmp_path: Path, change: dict, expected: str) -> None:
+    assert expected in broken(tmp_path, yaml.safe_dump(STARTED | change))
+
+
+def test_what_cannot_start_at_a_scale_says_so(tmp_path: Path) -> None:
+    experiment = resolved(tmp_path, STARTED | {"start": STARTED["start"] | {"size": "13B"}})
+    assert {point.skipped for point in experiment.points} == {"size 13B is not run at the cpu scale"}
 
 
 MEASURED = {

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mtp.dag import Suite
+from mtp.errors import UserError
 from mtp.experiment import all_runs, load_all, load_scale
 from mtp.measure import read_configs
 from tests.conftest import ROOT
@@ -130,6 +131,25 @@ def test_an_ablation_is_one_file(project: Path) -> None:
         assert planned(project, "rate")["train"] == sorted(runs) or set(planned(project, "rate")["train"]) == set(runs)
     finally:
         path.unlink()
+
+
+def test_what_a_run_starts_from_is_trained_first(project: Path) -> None:
+    suite = Suite({"scale": "smoke"})
+    child = next(run for run in suite.experiments["tableS6"].runs.values() if run.n_future > 1)
+    jobs = planned(
+        project, "--configfile", "experiments/scales/smoke.yaml", f"results/smoke/runs/{child.name()}/config.json"
+    )
+    assert jobs["train"] == [child.init_from, child.name()]
+    assert suite.start_option(child.name()) == f"--start results/smoke/runs/{child.init_from}"
+
+
+def test_a_start_with_other_tokens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = Suite({"scale": "smoke"})
+    child = next(run for run in suite.experiments["tableS6"].runs.values())
+    lender = {child.corpus: "stories"}
+    monkeypatch.setattr(Suite, "_tokenizer_of", lambda self, corpus: lender.pop(corpus, corpus))
+    with pytest.raises(UserError, match="its tokens are those of stories"):
+        Suite({"scale": "smoke"})
 
 
 def test_a_measurement_is_one_job_that_needs_no_data(project: Path) -> None:

@@ -1,10 +1,10 @@
-"""What a corpus is: one YAML file in `experiments/corpora/`, of kind wheels, folder, npm, hub, mixture or synthetic.
+"""What a corpus is: one YAML file in `experiments/corpora/`, whose `kind` is one of KINDS.
 
     kind: folder
     path: ~/my/texts
     pattern: "**/*.txt"
 
-All but synthetic and mixture know `holdout` (1 document in N is held out; default 100); folder and hub know
+All but synthetic, mixture and finetuning know `holdout` (1 document in N is held out; default 100); folder and hub know
 `code: true` (the filters for program text apply; they always do for wheels); folder, npm and hub know `form`. Relative
 paths are relative to the YAML file. The canonical JSON (`Corpus.to_json`) is what travels to a job and what the
 manifest keeps.
@@ -20,6 +20,7 @@ from typing import Any, ClassVar, get_args, get_origin
 
 import yaml
 
+from mtp import finetuning
 from mtp.config import nearest
 from mtp.data.examples import load_task
 from mtp.data.lock import read_lock
@@ -209,7 +210,30 @@ class Synthetic(Corpus):
         load_task({"task": self.task, "options": self.options})
 
 
-KINDS: dict[str, type[Corpus]] = {kind.kind: kind for kind in (Wheels, Folder, Npm, Hub, Mixture, Synthetic)}
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finetuning(Corpus):
+    """Questions with answers, made by a file of `mtp/finetuning/`."""
+
+    kind: ClassVar[str] = "finetuning"
+    derived: ClassVar[tuple[str, ...]] = ("name", "holdout", "code")
+
+    set: str
+    """A file in `mtp/finetuning/`."""
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Of the set; the rest has its defaults."""
+    source: str = ""
+    """The corpus whose text the set is made of, if it is made of one."""
+    tokenizer: str = ""
+    """The corpus whose token vocabulary encodes it: that of the models that are finetuned on it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        finetuning.module(self.set).check(self.options)
+
+
+KINDS: dict[str, type[Corpus]] = {
+    kind.kind: kind for kind in (Wheels, Folder, Npm, Hub, Mixture, Synthetic, Finetuning)
+}
 
 
 def corpus_names(folder: Path = CORPORA) -> tuple[str, ...]:
@@ -257,6 +281,11 @@ def load_corpus(name: str, folder: Path = CORPORA) -> Corpus:
         if values["kind"] == "npm" and values.get("names"):
             read_table(Path(values["names"]))
             values["names_sha256"] = hashlib.sha256(Path(values["names"]).read_bytes()).hexdigest()
+        if values["kind"] == "finetuning":
+            for key in ("source", "tokenizer"):
+                if values.get(key) and not (folder / f"{values[key]}.yaml").exists():
+                    known = corpus_names(folder)
+                    raise UserError(f"{key}: no corpus {values[key]!r}{nearest(str(values[key]), known)}")
         if values["kind"] == "mixture":
             parts = values.get("parts") if isinstance(values.get("parts"), dict) else {}
             values["corpora"] = {str(part): load_corpus(str(part), folder).to_json() for part in parts or {}}

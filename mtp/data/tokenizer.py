@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from mtp import finetuning
 from mtp.data.storage import MANIFEST, need_split, sha256_of, staging, verify, write_manifest
 from mtp.data.stories import names_file
 from mtp.data.vocabulary import DOCUMENT_END, PADDING, TOKENIZER, BPEVocabulary
@@ -74,11 +75,13 @@ def check_size(vocab_size: int) -> None:
         raise UserError(f"vocab-size: must be {SMALLEST} to 65536 (ids are stored in 16 bits), got {vocab_size}")
 
 
-def tokenize(bytes_folder: Path, vocab_size: int, out: Path) -> dict[str, Any]:
+def tokenize(bytes_folder: Path, vocab_size: int, out: Path, lender: Path | None = None) -> dict[str, Any]:
     """Prepare the token folder `out` from a byte-level folder and return its manifest.
 
+    `lender`: a token folder whose vocabulary is used, as finetuning needs it; default: one is trained on this text.
+
     Raises:
-        UserError: a bad size, a damaged source folder or a full disk.
+        UserError: a bad size, a damaged source folder, a lender of another size or a full disk.
     """
     check_size(vocab_size)
     source = verify(bytes_folder)
@@ -88,20 +91,27 @@ def tokenize(bytes_folder: Path, vocab_size: int, out: Path) -> dict[str, Any]:
     total = sum(split["tokens"] for split in source["splits"].values())
     # At worst every byte is a token of 2 bytes.
     with staging(out, 2 * total + 10_000_000) as folder:
-        print(f"Training BPE with {vocab_size} entries on up to {TRAIN_BYTES / 1e6:.0f} MB", flush=True)
-        train_bpe(documents(bytes_folder, "train", TRAIN_BYTES), vocab_size, folder / TOKENIZER)
+        trained_on = {"tokenizer_trained_on_bytes": min(TRAIN_BYTES, source["splits"]["train"]["tokens"])}
+        if lender:
+            shutil.copy(lender / TOKENIZER, folder / TOKENIZER)
+            trained_on = {"tokenizer_from": verify(lender)["corpus"]["name"]}
+        else:
+            print(f"Training BPE with {vocab_size} entries on up to {TRAIN_BYTES / 1e6:.0f} MB", flush=True)
+            train_bpe(documents(bytes_folder, "train", TRAIN_BYTES), vocab_size, folder / TOKENIZER)
         vocabulary = BPEVocabulary(folder / TOKENIZER)
+        if vocabulary.size != vocab_size:
+            raise UserError(f"--tokenizer: {lender}: holds {vocabulary.size} entries, not {vocab_size}")
         splits = {split: _encode(bytes_folder, split, vocabulary, folder) for split in ("train", "valid")}
-        for names in map(names_file, splits):
-            if (bytes_folder / names).exists():
-                shutil.copy(bytes_folder / names, folder / names)
+        for beside in (*map(names_file, splits), *map(finetuning.file_of, finetuning.SPLITS)):
+            if (bytes_folder / beside).exists():
+                shutil.copy(bytes_folder / beside, folder / beside)
         manifest = {
             "format": 1,
             "corpus": source["corpus"],
             "source_manifest_sha256": sha256_of(bytes_folder / MANIFEST),
             "vocabulary": vocabulary.describe(),
             "tokenizer_sha256": sha256_of(folder / TOKENIZER),
-            "tokenizer_trained_on_bytes": min(TRAIN_BYTES, source["splits"]["train"]["tokens"]),
+            **trained_on,
             "splits": splits,
             "bytes_per_token": {name: round(s["bytes"] / s["tokens"], 4) for name, s in splits.items()},
             "versions": {"tokenizers": importlib.metadata.version("tokenizers")},

@@ -1,5 +1,7 @@
 rule corpus:
     """Fetch, filter, deduplicate, decontaminate and split a corpus; write it as bytes."""
+    input:
+        lambda w: SUITE.source_files(w.corpus),
     output:
         "results/data/{corpus}/bytes/train.bin",
         "results/data/{corpus}/bytes/valid.bin",
@@ -12,7 +14,7 @@ rule corpus:
     threads: 1
     params:
         corpus=lambda w: SUITE.corpus_json(w.corpus),
-        code=SUITE.code("mtp.data.build"),
+        code=lambda w: SUITE.corpus_code(w.corpus),
         out=lambda w, output: os.path.dirname(output.manifest),
     message:
         "corpus {wildcards.corpus}: fetch, filter, deduplicate, split (log: {log})"
@@ -47,9 +49,10 @@ ruleorder: examples > corpus
 
 
 rule tokens:
-    """Train a byte-level BPE vocabulary on the training text and encode the corpus with it."""
+    """Train a byte-level BPE vocabulary on the training text, or borrow one, and encode the corpus with it."""
     input:
-        "results/data/{corpus}/bytes/manifest.json",
+        text="results/data/{corpus}/bytes/manifest.json",
+        tokenizer=lambda w: SUITE.tokenizer_files(w.corpus, w.vocab_size),
     output:
         "results/data/{corpus}/bpe{vocab_size}/train.bin",
         "results/data/{corpus}/bpe{vocab_size}/valid.bin",
@@ -63,13 +66,14 @@ rule tokens:
     threads: 1
     params:
         code=SUITE.code("mtp.data.tokenizer"),
-        source=lambda w, input: os.path.dirname(input[0]),
+        source=lambda w, input: os.path.dirname(input.text),
+        tokenizer=lambda w, input: " ".join(f"--tokenizer {os.path.dirname(t)}" for t in input.tokenizer),
         out=lambda w, output: os.path.dirname(output.manifest),
     message:
         "corpus {wildcards.corpus}: {wildcards.vocab_size} byte-level BPE tokens (log: {log})"
     shell:
         "python -m mtp.prepare tokens --bytes-dir {params.source:q} --vocab-size {wildcards.vocab_size}"
-        " --out {params.out:q} > {log:q} 2>&1"
+        " {params.tokenizer} --out {params.out:q} > {log:q} 2>&1"
 
 
 rule baselines:
