@@ -136,9 +136,8 @@ def test_an_ablation_is_one_file(project: Path) -> None:
 def test_what_a_run_starts_from_is_trained_first(project: Path) -> None:
     suite = Suite({"scale": "smoke"})
     child = next(run for run in suite.experiments["tableS6"].runs.values() if run.n_future > 1)
-    jobs = planned(
-        project, "--configfile", "experiments/scales/smoke.yaml", f"results/smoke/runs/{child.name()}/config.json"
-    )
+    target = f"results/smoke/runs/{child.name()}/config.json"
+    jobs = planned(project, target, "--configfile", "experiments/scales/smoke.yaml")
     assert jobs["train"] == [child.init_from, child.name()]
     assert suite.start_option(child.name()) == f"--start results/smoke/runs/{child.init_from}"
 
