@@ -3,10 +3,9 @@
 Shapes: B rows, T = J + 1 new tokens of each, J drafts, V vocabulary, M most tokens of a completion.
 """
 
-import time
-
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mtp.completions import Ending, Request, Row, Sample
@@ -14,13 +13,6 @@ from mtp.data.vocabulary import Vocabulary
 from mtp.decoder import Decoder, Prompt
 from mtp.sampling import Sampling, draw, invert, nucleus, uniforms
 from mtp.speculation import Speculation, Tally, accept_exact, accept_greedy, accept_typical, left_over
-
-
-def now(device: torch.device) -> float:
-    """Seconds, after all that the device was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 class Batch:
@@ -84,6 +76,8 @@ class Batch:
         """Draw the next token of every row: tokens_B."""
         self.logits_BV[:, self.pad] = -torch.inf
         temperature, top_p = self.sampling.temperature, self.sampling.top_p
+        if temperature == 0:
+            return self.logits_BV.argmax(-1)
         if self.rejected_BV is None:
             return draw(self.logits_BV, self._uniform(0, 0), temperature, top_p)
         p_BV = nucleus(self.logits_BV, temperature, top_p)
@@ -95,6 +89,9 @@ class Batch:
         temperature, top_p = self.sampling.temperature, self.sampling.top_p
         if temperature == 0 or self.speculation.acceptance == "typical":
             return self.drafts_BJV.argmax(-1), None
+        if self.speculation.drafts == "argmax":
+            drafts_BJ = self.drafts_BJV.argmax(-1)
+            return drafts_BJ, F.one_hot(drafts_BJ, self.drafts_BJV.shape[-1]).float()
         B, J, V = self.drafts_BJV.shape
         q_BJV = nucleus(self.drafts_BJV.view(B * J, V), temperature, top_p)
         uniform_BJ = torch.stack([self._uniform(1, j) for j in range(J)], 1)
@@ -126,7 +123,7 @@ class Batch:
     def plain_pass(self, tokens_B: Tensor) -> None:
         """The model's next step; places that are empty compute something that nobody reads."""
         self._within_reach()
-        self.logits_BV = self.decoder.logits(tokens_B.cpu().numpy(), self.positions_B, self._reach)
+        self.logits_BV = self.decoder.logits(tokens_B, self.positions_B, self._reach)
         self.rejected_BV = None
         self.tally.round(1, [0] * len(self.live))
 
@@ -164,14 +161,3 @@ class Batch:
         """Empty places must not stand further than the others: what they would reach does not exist."""
         self._reach = int(self.positions_B[self.live].max()) + 1
         np.minimum(self.positions_B, self._reach - 1, out=self.positions_B)
-
-    def seconds_of_plain_step(self, tokens_B: Tensor) -> float:
-        """Time of a plain step, which writes what stands in the caches already."""
-        start = now(self.decoder.device)
-        self.decoder.logits(tokens_B.cpu().numpy(), self.positions_B, self._reach)
-        return now(self.decoder.device) - start
-
-    def use(self, heads: int) -> None:
-        """Go on with the first `heads` heads only."""
-        self.decoder.use(heads)
-        self.drafts_BJV = self.drafts_BJV[:, : heads - 1]

@@ -80,9 +80,10 @@ def constant(value: float, dtype: torch.dtype) -> Tensor:
 def rms_norm_of_few(x_BTD: Tensor, weight_D: Tensor, eps: float) -> Tensor:
     """RMSNorm in a third of the kernels for few positions on a CPU: a step of few rows is bound by their number.
 
-    Not under autocast, which would round the product.
+    Not under autocast, which would round the product, and not where the compiler makes one kernel of it.
     """
-    if x_BTD.device.type != "cpu" or x_BTD.shape[-2] > FEW or torch.is_autocast_enabled("cpu"):
+    few = x_BTD.device.type == "cpu" and x_BTD.shape[-2] <= FEW
+    if not few or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
         return rms_norm(x_BTD, weight_D, eps)
     D = x_BTD.shape[-1]
     x_R1D = x_BTD.reshape(-1, 1, D)

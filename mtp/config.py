@@ -146,11 +146,12 @@ def parse_head_weights(text: str, n: int) -> tuple[float, ...]:
 
 
 def vocabulary_size(vocabulary: str) -> int:
-    """256 for `bytes`, V for `bpe<V>`."""
+    """256 for `bytes`, V for `bpe<V>` and, of others' SentencePiece models, `sp<V>`."""
     if vocabulary == "bytes":
         return 256
-    if vocabulary.startswith("bpe") and vocabulary[3:].isdigit():
-        return int(vocabulary[3:])
+    for kind in ("bpe", "sp"):
+        if vocabulary.startswith(kind) and vocabulary[len(kind) :].isdigit():
+            return int(vocabulary[len(kind) :])
     raise UserError(f"vocabulary: {vocabulary!r} is neither 'bytes' nor 'bpe<size>' (for example bpe4096)")
 
 
@@ -227,6 +228,8 @@ class RunConfig:
     """Weights kept on the way, evenly spaced, for evaluations that choose among epochs (mtp/snapshots.py)."""
     init_from: str = ""
     """Name of the run whose weights it starts from (mtp/lineage.py); default: from random weights."""
+    checkpoint: str = ""
+    """Folder of weights in Meta's format that are taken as they are (mtp/released.py); default: it is trained."""
 
     def __post_init__(self) -> None:
         def need(ok: bool, message: str) -> None:
@@ -320,12 +323,12 @@ class RunConfig:
     @property
     def separator(self) -> int:
         """Entry that ends a document (mtp/data/vocabulary.py)."""
-        return 0xFF if self.vocabulary == "bytes" else 0
+        return 0xFF if self.vocabulary == "bytes" else 2 if self.vocabulary.startswith("sp") else 0
 
     @property
     def pad(self) -> int:
         """Entry that occurs in no document (mtp/data/vocabulary.py)."""
-        return 0xFE if self.vocabulary == "bytes" else 1
+        return 0xFE if self.vocabulary == "bytes" else 0 if self.vocabulary.startswith("sp") else 1
 
     @property
     def trunk_kind(self) -> TrunkKind:

@@ -132,8 +132,11 @@ class Suite:
         return tuple(name for name in problems.names() if hasattr(problems.module(name), "fetch"))
 
     def benchmark_files(self, evaluation: str) -> list[str]:
-        """The manifest of the benchmark that an evaluation bears the name of, if it is one that is fetched."""
-        return [str(_files.KEPT / f"{evaluation}.json")] if evaluation in self.fetched else []
+        """The manifests of the fetched benchmarks that an evaluation is of: the one that it bears the name of, or
+        those that its settings list under `benchmarks`."""
+        listed = self.scale.evals.get(evaluation, {}).get("benchmarks", [])
+        names = [n for n in self.fetched if n == evaluation or problems.module(n).NAME in listed]
+        return [str(_files.KEPT / f"{name}.json") for name in names]
 
     def benchmark_folder(self, name: str) -> str:
         """Where a scale's settings say that a benchmark's file lies; empty if they do not."""

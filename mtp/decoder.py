@@ -4,7 +4,10 @@ Shapes: B rows, T = J + 1 new tokens of each, J drafts, S cached positions, D di
 """
 
 import dataclasses
+import types
+import weakref
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +15,16 @@ from torch import Tensor, nn
 
 from mtp.block import Rope
 from mtp.cache import KeyValues, Places, tables
+from mtp.config import RunConfig
 from mtp.errors import UserError
 from mtp.heads._blocks import BlockHeads
 from mtp.model import Model
 from mtp.stack import Stack
+
+LEAST = 128
+"""Cached positions that the shortest compiled step reads; the next ones read twice as many each."""
+STEPS: "weakref.WeakKeyDictionary[Model, dict[Any, Callable[..., Tensor]]]" = weakref.WeakKeyDictionary()
+"""Model -> its compiled steps, by what their graphs depend on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +49,44 @@ def input_by_input(model: Model) -> None:
                 module.weight.data = module.weight.data.t().contiguous().t()
 
 
+def check_heads(config: RunConfig, heads: int) -> None:
+    """
+    Raises:
+        UserError: more heads than the model has, or heads that cannot draft.
+    """
+    if not 1 <= heads <= config.n_future:
+        raise UserError(f"heads: {heads} is not in 1..{config.n_future}, the heads of the model")
+    if heads > 1 and config.layout.reads_ahead:
+        raise UserError(
+            f"heads: those of the {config.heads} layout read the tokens ahead of them, so that head 2 could draft"
+            " only after head 1 has spoken; they cannot draft in the pass that verifies"
+        )
+
+
+def unguarded(step: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The step through `torch.compile`, for calls that are alike in all but the contents of tensors.
+
+    That nothing else has changed is not looked at again in every call, which takes a quarter to a third of one at 1M.
+    Graphs belong to code, so that of the step is copied: two steps must not take each other's.
+
+    Raises (when called):
+        UserError: it could not be compiled.
+    """
+    assert isinstance(step, types.FunctionType)
+    own = types.FunctionType(step.__code__.replace(), step.__globals__, step.__name__)
+    options: dict[str, Any] = {"guard_filter_fn": lambda guards: [False] * len(guards), "cpp_wrapper": True}
+    fast = torch.compile(own, dynamic=False, fullgraph=True, options=options)
+
+    def call(*arguments: Any) -> Tensor:
+        try:
+            return fast(*arguments)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"compile: {reason}; torch.compile needs a C++ compiler, or leave compile out") from None
+
+    return call
+
+
 class Decoder:
     """Caches of B rows and the model's steps over them.
 
@@ -47,22 +94,21 @@ class Decoder:
     is never seen and is written over, so that taking drafts back costs nothing.
     """
 
-    def __init__(self, model: Model, rows: int, heads: int = 1) -> None:
-        """`heads`: k, how many of the model's heads are used.
+    def __init__(self, model: Model, rows: int, heads: int = 1, compile: bool = False) -> None:
+        """
+        Args:
+            heads: k, how many of the model's heads are used.
+            compile: plain steps through `torch.compile`: a minute for each of a few lengths, and then 3 to 4 times as
+                fast at 1M. Prompts and rounds are not compiled.
 
         Raises:
             UserError: more heads than the model has, or heads that cannot draft.
         """
         config = model.config
-        if not 1 <= heads <= config.n_future:
-            raise UserError(f"heads: {heads} is not in 1..{config.n_future}, the heads of the model")
-        if heads > 1 and config.layout.reads_ahead:
-            raise UserError(
-                f"heads: those of the {config.heads} layout read the tokens ahead of them, so that head 2 could draft"
-                " only after head 1 has spoken; they cannot draft in the pass that verifies"
-            )
+        check_heads(config, heads)
         input_by_input(model)
         self.model = model
+        self.compiles = compile
         self.device = next(model.parameters()).device
         self.context = config.context
         # Drafts may stand behind the last position of the context; they are never kept.
@@ -74,6 +120,7 @@ class Decoder:
         self.path = model.path(0)
         """Branches that plain decoding needs."""
         self._plan(heads)
+        self.trunk_layers = config.trunk_layers
         self.caches = self.new_caches(rows, positions)
 
     def _plan(self, heads: int) -> None:
@@ -107,7 +154,7 @@ class Decoder:
         """States of the trunk (None) and of the branches to head 1 at new tokens, which are added to the caches."""
         places = Places(positions_BT, reach, caches[0], *self.tables)
         states: dict[int | None, Tensor] = {None: self.model.trunk_states(tokens_BT, caches=caches, places=places)}
-        self._branches(self.path, states, caches[self.model.config.trunk_layers :], places)
+        self._branches(self.path, states, caches[self.trunk_layers :], places)
         return states, places
 
     def _branches(
@@ -123,7 +170,7 @@ class Decoder:
     ) -> Tensor:
         """Logits of heads 2..k at one position of each row; their caches take all positions: -> logits_BJV."""
         model, rows_B = self.model, torch.arange(len(at_B), device=self.device)
-        self._branches(self.links, states, caches[model.config.trunk_layers + len(self.path) :], places)
+        self._branches(self.links, states, caches[self.trunk_layers + len(self.path) :], places)
         there = {branch: states[branch][rows_B, at_B] for branch in (*self.path, *self.links)}
         if self.leaves:
             x_BTD = states[model.branches[self.leaves[0]].source]
@@ -137,11 +184,35 @@ class Decoder:
             return model.logits(1, torch.stack(found, 1)).float()
         return torch.stack([model.logits(head, h_BD) for head, h_BD in enumerate(found, 1)], 1).float()
 
-    def logits(self, tokens_B: np.ndarray, positions_B: np.ndarray, reach: int) -> Tensor:
+    def logits(self, tokens_B: Tensor, positions_B: np.ndarray, reach: int) -> Tensor:
         """A plain step: next-token logits_BV after one more token of every row."""
-        tokens_B1, positions_B1 = (torch.from_numpy(x_B)[:, None].to(self.device) for x_B in (tokens_B, positions_B))
+        tokens_B1, positions_B1 = tokens_B[:, None], torch.from_numpy(positions_B).to(self.device)[:, None]
+        step = Decoder._step
+        if self.compiles:
+            reach = self._bucket(reach)
+            step = self._compiled(reach)
+        return step(self, tokens_B1, positions_B1, reach)
+
+    def _step(self, tokens_B1: Tensor, positions_B1: Tensor, reach: int) -> Tensor:
         states, _ = self._pass(tokens_B1, positions_B1, self.caches, reach)
         return self.model.logits(0, states[self.path[-1]][:, -1]).float()
+
+    def _bucket(self, reach: int) -> int:
+        """Positions that a compiled step reads: few lengths, each of which is compiled for itself."""
+        longest = self.caches[0].both_2JBHSK.shape[4]
+        bucket = LEAST
+        while bucket < reach:
+            bucket *= 2
+        return min(bucket, longest)
+
+    def _compiled(self, reach: int) -> Callable[..., Tensor]:
+        """The step over so many positions; compiled when it is first called."""
+        cache = self.caches[0].both_2JBHSK
+        key = (reach, cache.shape, cache.dtype, torch.is_autocast_enabled(self.device.type))
+        steps = STEPS.setdefault(self.model, {})
+        if key not in steps:
+            steps[key] = unguarded(Decoder._step)
+        return steps[key]
 
     def round(
         self,
@@ -188,22 +259,11 @@ class Decoder:
 
     def start(self, row: int, prompt: Prompt) -> None:
         """Give a row the keys and values of a prompt."""
-        for mine, theirs in zip(self.caches, prompt.caches, strict=False):  # heads may have been given up since
-            blocks, length = mine.both_2JBHSK.shape[1], min(prompt.tokens, theirs.both_2JBHSK.shape[4])
-            mine.both_2JBHSK[:, :, row, :, :length] = theirs.both_2JBHSK[:, :blocks, prompt.row, :, :length]
+        for mine, theirs in zip(self.caches, prompt.caches, strict=True):
+            length = min(prompt.tokens, theirs.both_2JBHSK.shape[4])
+            mine.both_2JBHSK[:, :, row, :, :length] = theirs.both_2JBHSK[:, :, prompt.row, :, :length]
 
     def keep(self, rows_B: Tensor) -> None:
         """Drop all other rows."""
         for cache in self.caches:
             cache.both_2JBHSK = cache.both_2JBHSK[:, :, rows_B]
-
-    def use(self, heads: int) -> None:
-        """Go on with the first `heads` heads only."""
-        plain = self.model.config.trunk_layers + len(self.path)
-        # By branch, links before leaves: a link may become the leaf.
-        further = [both for cache in self.caches[plain:] for both in cache.both_2JBHSK.split(1, 1)]
-        self._plan(heads)
-        self.caches = self.caches[:plain] + [KeyValues(both) for both in further[: len(self.links)]]
-        if self.stack:
-            leaves = further[len(self.links) :][: len(self.leaves)]
-            self.caches.append(KeyValues(torch.cat(leaves, 1)))

@@ -13,6 +13,8 @@ workers); its name is the name of the file. Evaluations:
                  temperatures, top_p, max_tokens, ks, batch_size, mutants, and problems for only the first so many)
     mbpp         the same on MBPP (further settings split, style, folder)
     apps         the same on the introductory problems of APPS (further setting folder)
+    whitespace   what spaces and newlines behind the prompts change (settings benchmarks, samples; problems, and those
+                 of humaneval unless samples is 0)
 
 The file says "unavailable" and why where an evaluation cannot run on this machine; that is no error.
 """

@@ -77,7 +77,7 @@ class Metric(Strict):
     title: str
     metric: str
     where: dict[str, str | int | float] = {}
-    better: Literal["lower", "higher"] = "lower"
+    better: Literal["lower", "higher", "neither"] = "lower"
     digits: int = 2
     published: dict[str, str | int | float] | None = None
     """Columns that select the paper's value; none: the paper does not report this metric."""
@@ -151,9 +151,9 @@ class Figure(Strict):
 class Claim(Strict):
     """A sentence of the paper that can hold or not.
 
-    With `than`: the points `these` are better than the points `than`. Without: the one point `these` lies `above` or
-    `below` a number, or the points lie `near` one (or near the paper's own values). With `untestable`: no run of ours
-    could tell, for this reason.
+    With `than`: the points `these` are better than the points `than` (or level with them, `within` a margin). Without:
+    the one point `these` lies `above` or `below` a number, or the points lie `near` one (or near the paper's own
+    values). With `untestable`: no run of ours could tell, for this reason.
     """
 
     text: str
@@ -171,7 +171,7 @@ class Claim(Strict):
     below: float | None = None
     near: float | Literal["published"] | None = None
     within: float = 0.0
-    """How far from `near` is near enough."""
+    """How far from `near` is near enough; with `than`, up to which effect either way both sides are level."""
     untestable: str = ""
 
     @property
@@ -351,9 +351,9 @@ def _check_claim(key: str, claim: Claim, spec: Spec) -> None:
         told = " and ".join(claim.forms) or "none of them"
         raise UserError(f"{key}: needs exactly one of than, above, below, near and untestable, and has {told}")
     form = claim.forms[0]
-    for word, belongs_to in (("relative", "than"), ("within", "near")):
-        if getattr(claim, word) and form != belongs_to:
-            raise UserError(f"{key}.{word}: belongs to a claim with {belongs_to}, not to one with {form}")
+    for word, belongs_to in (("relative", ["than"]), ("within", ["than", "near"])):
+        if getattr(claim, word) and form not in belongs_to:
+            raise UserError(f"{key}.{word}: belongs to a claim with {' or '.join(belongs_to)}, not to one with {form}")
     if form != "untestable" and claim.metric not in spec.metrics:
         raise UserError(f"{key}.metric: unknown {claim.metric!r}{nearest(claim.metric, spec.metrics)}")
 
@@ -560,6 +560,8 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS, restricted: bool
             starts: list[RunConfig] = []
             for seed in [grid["seed"]] if "seed" in grid else seeds:
                 try:
+                    if reason and begun:
+                        break  # the start of a point that is not run need not be possible at this scale
                     parent = None
                     if isinstance(before, dict):
                         parent = RunConfig.from_dict({**before, "seed": seed}).canonical()

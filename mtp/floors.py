@@ -79,9 +79,31 @@ def round_ratio(config: RunConfig, heads: int) -> float:
     return round_bytes(config, heads) / round_bytes(config, 1)
 
 
+def batch_tokens(config: RunConfig) -> int:
+    """Positions of a step."""
+    return config.batch_size * config.context
+
+
 ARITHMETIC: Mapping[str, Callable[[RunConfig], float]] = {
     "flop_ratio": flop_ratio,
     "parameters_millions": lambda config: config.parameters / 1e6,
     "training_megaflops_per_token": lambda config: config.flops / config.tokens / 1e6,
+    # Table S13
+    "batch_size_tokens": batch_tokens,
+    "batch_size_2_20_tokens": lambda config: batch_tokens(config) / 2**20,
+    "steps": lambda config: config.steps,
+    "tokens_billion": lambda config: config.tokens / 1e9,
+    "warmup_steps": lambda config: config.warmup_steps,
+    "peak_lr": lambda config: config.peak_lr,
+    "context_length": lambda config: config.context,
+    "decay_ratio": lambda config: config.decay_ratio,
+    "clip": lambda config: config.clip,
+    "weight_decay": lambda config: config.weight_decay,
+    # Table S14
+    "dimension": lambda config: config.dim,
+    "layers": lambda config: config.all_layers,
+    "trunk_layers": lambda config: config.trunk_layers,
+    "attention_heads": lambda config: config.attention_heads,
+    "non_embedding_millions": lambda config: config.non_embedding_parameters / 1e6,
 }
-"""What `computed_at` of a metric can name."""
+"""What `computed_at` of a metric can name, and the measure `arithmetic` reports."""

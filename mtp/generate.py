@@ -15,21 +15,23 @@ prompt keeps its last max(context - max_tokens, context // 2) tokens (`prompt_ro
 `length` at max_tokens or at the context, whichever comes first.
 """
 
-import functools
+import dataclasses
 import itertools
+import time
 from collections.abc import Iterable, Iterator
 
 import torch
 
-from mtp.batch import Batch, now
+from mtp.batch import Batch
 from mtp.completions import Request, Sample
 from mtp.data.vocabulary import Vocabulary
-from mtp.decoder import Decoder, Prompt
+from mtp.decoder import Decoder, Prompt, check_heads
 from mtp.model import Model
+from mtp.pace import Pace
 from mtp.sampling import Sampling
-from mtp.speculation import PLAIN, Pace, Speculation, Tally
+from mtp.speculation import PLAIN, Speculation, Tally
 
-__all__ = ["PLAIN", "Request", "Sample", "Sampling", "Speculation", "Tally", "generate", "prompt_room"]
+__all__ = ["PLAIN", "Pace", "Request", "Sample", "Sampling", "Speculation", "Tally", "generate", "prompt_room"]
 
 TOGETHER = 512
 """Tokens of prompts, padding counted, that are computed at once: 64 alone take 2.5 times as long as among 512."""
@@ -62,7 +64,13 @@ def prefilled(decoder: Decoder, requests: Iterable[Request], room: int) -> Itera
         yield from computed()
 
 
-@torch.inference_mode()
+def now(device: torch.device) -> float:
+    """Seconds, after all that the device was given; those that a single thread has worked, whatever else runs here."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.process_time() if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter()
+
+
 def generate(
     model: Model,
     vocabulary: Vocabulary,
@@ -71,24 +79,67 @@ def generate(
     batch_size: int = 64,
     speculation: Speculation = PLAIN,
     tally: Tally | None = None,
+    pace: Pace | None = None,
+    compile: bool = False,
 ) -> Iterator[Sample]:
     """Completions in the order in which they finish; at most `batch_size` are in the making at a time.
 
-    `tally` takes the counts of rounds and of accepted drafts.
+    Args:
+        tally: takes the counts of rounds and of accepted drafts.
+        pace: chooses how many of the heads are used, by what pays. Greedy text stays the same; samples keep their law,
+            but then depend on the machine.
+        compile: plain steps through `torch.compile`, which takes a minute or two once per model and number of rows.
 
     Raises:
         UserError: the model's heads cannot draft as `speculation` asks.
     """
+    check_heads(model.config, speculation.heads)
+    tally = Tally() if tally is None else tally
     waiting = iter(requests)
     first = list(itertools.islice(waiting, batch_size))
-    if not first:
+    waiting = itertools.chain(first, waiting)
+    if pace is None or speculation.heads == 1:
+        yield from decoded(model, vocabulary, waiting, len(first), sampling, speculation, tally, compile)
         return
-    decoder = Decoder(model, len(first), speculation.heads)
-    tally = Tally() if tally is None else tally
-    batch = Batch(decoder, vocabulary, sampling, speculation, tally, len(first))
-    pace = Pace(speculation.heads if speculation.adaptive else 1)
-    ready = prefilled(decoder, itertools.chain(first, waiting), prompt_room(decoder.context, sampling.max_tokens))
-    fresh, exhausted = list(range(len(first))), False
+    trial, device = pace.at(speculation.heads, len(first)), next(model.parameters()).device
+    while True:
+        heads, prompts = trial.next()
+        stretch = list(itertools.islice(waiting, prompts))
+        if not stretch:
+            return
+        own, seconds = Tally(), 0.0
+        using = dataclasses.replace(speculation, heads=heads)
+        rows = min(len(first), len(stretch))
+        samples = decoded(model, vocabulary, iter(stretch), rows, sampling, using, own, compile)
+        while True:
+            start = now(device)
+            sample = next(samples, None)
+            seconds += now(device) - start
+            if sample is None:
+                break
+            yield sample
+        tally.add(own)
+        trial.note(heads, len(stretch), seconds, own)
+
+
+@torch.inference_mode()
+def decoded(
+    model: Model,
+    vocabulary: Vocabulary,
+    waiting: Iterator[Request],
+    rows: int,
+    sampling: Sampling,
+    speculation: Speculation,
+    tally: Tally,
+    compile: bool,
+) -> Iterator[Sample]:
+    """Completions of what waits, of which there is at least one for every row."""
+    if not rows:
+        return
+    decoder = Decoder(model, rows, speculation.heads, compile)
+    batch = Batch(decoder, vocabulary, sampling, speculation, tally, rows)
+    ready = prefilled(decoder, waiting, prompt_room(decoder.context, sampling.max_tokens))
+    fresh, exhausted = list(range(rows)), False
 
     while True:
         # 1. Empty places take waiting requests.
@@ -101,8 +152,9 @@ def generate(
         live, fresh = batch.live, []
         if not live:
             return
-        if len(live) <= 0.8 * len(batch.rows):
-            # Nothing waits any more, or every place would be taken: compute only what is left.
+        if len(live) <= 0.8 * len(batch.rows) and not compile:
+            # Nothing waits any more, or every place would be taken: compute only what is left. Compiled steps are for
+            # one number of rows.
             batch.keep(live)
             live = batch.live
         # 2. One token for every row.
@@ -118,11 +170,7 @@ def generate(
         if decoder.heads == 1:
             batch.plain_pass(tokens_B)
             continue
-        start = now(decoder.device)
-        accepted = batch.drafted_pass(tokens_B)
-        if pace.note(now(decoder.device) - start, tally):
-            batch.use(pace.decide(tally, functools.partial(batch.seconds_of_plain_step, tokens_B)))
-        for i, drafts in accepted:
+        for i, drafts in batch.drafted_pass(tokens_B):
             for token in drafts:
                 tally.kept += 1
                 if batch.add(i, token):

@@ -32,6 +32,12 @@ def mutual_information(p_XY: np.ndarray) -> float:
     return divergence(p_XY, p_XY.sum(1, keepdims=True) * p_XY.sum(0, keepdims=True))
 
 
+def shared_weight(p_XY: np.ndarray) -> float:
+    """How often H(X) + H(Y) counts I(X; Y), what is left of it without H(X|Y) and H(Y|X) over I: 2 (equation 3)."""
+    own = conditional_cross_entropy(p_XY, p_XY) + conditional_cross_entropy(p_XY.T, p_XY.T)
+    return (entropy(p_XY.sum(1)) + entropy(p_XY.sum(0)) - own) / mutual_information(p_XY)
+
+
 def relative_mutual_information(p_XY: np.ndarray, q_XY: np.ndarray) -> float:
     """I_{p||q}(X; Y) = D(p || q_X q_Y) - D(p || q) (Definition L.2): what q's own dependence of X and Y explains of p.
 

@@ -11,6 +11,8 @@ run(configs, settings); its name is the name of the file. Measures:
                  (settings rounds, warmup, step_tokens)
     step_memory  peak memory of a step above weights and optimiser state, each configuration in a fresh process
                  (settings repeats, step_tokens)
+    order        in which order trunk, heads and losses go forward and backward, and whose logits live at once
+    arithmetic   sizes, budgets and costs of the configurations
 """
 
 import argparse

@@ -18,7 +18,7 @@ from typing import Any
 from mtp.atomic import write_text
 from mtp.config import RunConfig
 from mtp.errors import UserError
-from mtp.experiment import RUNGS, Spec
+from mtp.experiment import RUNGS, START, Spec
 
 PATH = Path("workflow/schemas/experiment.json")
 NUMBER = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^[+-]?[0-9.]+[eE][+-]?[0-9]+$"}]}
@@ -29,20 +29,21 @@ TYPES: dict[Any, dict[str, Any]] = {
 
 
 def values() -> dict[str, Any]:
-    """Key -> schema of one value, for everything that `base` and `grid` may set."""
+    """Key -> schema of one value, for everything that `base`, `start` and `grid` may set."""
     options = {field.name: TYPES[field.type] for field in dataclasses.fields(RunConfig)}
     options["head_weights"] = {"anyOf": [TYPES[str], {"type": "array", "items": NUMBER}]}
     return options | {rung: {"type": ["string", "number"]} for rung in RUNGS}
 
 
 def schema() -> dict[str, Any]:
-    """The schema: pydantic's, with the keys of `base` and `grid` filled in."""
+    """The schema: pydantic's, with the keys of `base`, `start` and `grid` filled in."""
     found = Spec.model_json_schema()
     one = {key: value for key, value in values().items() if key != "seed"}  # seeds come from the scale or a grid
     many = {key: {"type": "array", "items": value, "minItems": 1} for key, value in values().items()}
     parts = found.pop("$defs")
     for owner in (found, parts["Arm"]):
-        for name, keys in (("base", one), ("grid", many)):
+        grids = many | {f"{START}{key}": value for key, value in many.items()}
+        for name, keys in (("base", one), ("start", one), ("grid", grids)):
             owner["properties"][name] |= {"additionalProperties": False, "properties": keys}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -12,14 +12,14 @@ draft again from the position of the last one that was accepted. Nothing is veri
 decoding would choose. Otherwise a draft is drawn from q, the head's own distribution with the same temperature and
 nucleus, and accepted with probability min(1, p / q); after a rejection the token is drawn from what is left,
 max(0, p - q), normalised (Leviathan et al., 2023): tokens then have the law p. The heads 2..k know the tokens up to x_t
-only, so each draft's q is fixed before the draft in front of it is verified, as that proof needs.
+only, so each draft's q is fixed before the draft in front of it is verified, as that proof needs. With `argmax` drafts
+q is 1 at the head's most probable token: the same rule then accepts it with probability p.
 
 `typical` (Cai et al., 2024) accepts the most probable draft wherever p gives it at least min(0.09, 0.3 exp(-entropy)).
 It accepts more, and what comes out has another law.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -36,9 +36,8 @@ class Speculation:
     heads: int = 1
     """k: heads in use. 1 is plain decoding, which computes nothing of the others."""
     acceptance: Literal["exact", "typical"] = "exact"
-    adaptive: bool = False
-    """Measure, after some rounds, what a round costs, and go on with fewer heads where that is faster. Greedy output is
-    the same; samples have the same law, but then depend on the machine."""
+    drafts: Literal["sampled", "argmax"] = "sampled"
+    """How a head's draft is chosen where tokens are sampled: from the head's own law, or its most probable token."""
 
 
 PLAIN = Speculation()
@@ -91,57 +90,30 @@ class Tally:
     """Drafts of head 2, 3, ... that were verified."""
     accepted: list[int] = dataclasses.field(default_factory=list)
     """Those of them that were accepted together with all before them."""
-    heads: list[int] = dataclasses.field(default_factory=list)
-    """Heads in use in each pass: fewer than asked for after `adaptive` gave some up."""
 
     def round(self, heads: int, accepted: list[int]) -> None:
         """Note a pass with the number of drafts that each row in it accepted."""
         self.calls += 1
         self.rounds += len(accepted)
-        self.heads.append(heads)
-        for j in range(heads - 1):
-            if j == len(self.offered):
-                self.offered.append(0)
-                self.accepted.append(0)
-            self.offered[j] += len(accepted)
-            self.accepted[j] += sum(count > j for count in accepted)
+        drafted = heads - 1
+        self._drafts([len(accepted)] * drafted, [sum(count > j for count in accepted) for j in range(drafted)])
+
+    def add(self, other: "Tally") -> None:
+        """Add what was counted elsewhere."""
+        self.rounds += other.rounds
+        self.calls += other.calls
+        self.kept += other.kept
+        self._drafts(other.offered, other.accepted)
+
+    def _drafts(self, offered: list[int], accepted: list[int]) -> None:
+        missing = [0] * (len(offered) - len(self.offered))
+        self.offered += missing
+        self.accepted += missing
+        for j, (more, right) in enumerate(zip(offered, accepted, strict=True)):
+            self.offered[j] += more
+            self.accepted[j] += right
 
     @property
     def tokens_per_forward(self) -> float:
         """Tokens of a row per pass over it; tokens dropped behind an end count as work, not as tokens."""
         return self.kept / max(1, self.rounds)
-
-
-class Pace:
-    """Decides, once, how many heads pay, from the time of rounds and of plain steps on the same batch."""
-
-    ROUNDS, ROW_ROUNDS = 8, 32
-    """Rounds, and passes over a row, that are looked at: fewer say little about acceptance. The first two rounds, in
-    which memory is first touched, are not timed."""
-
-    def __init__(self, heads: int) -> None:
-        self.heads = heads
-        self.seconds: list[float] = []
-        self.decided = heads == 1
-
-    def note(self, seconds: float, tally: Tally) -> bool:
-        """Time of a round; whether it is time to decide."""
-        self.seconds.append(seconds)
-        enough = len(self.seconds) >= self.ROUNDS and tally.rounds >= self.ROW_ROUNDS
-        return enough and not self.decided
-
-    def decide(self, tally: Tally, plain: Callable[[], float]) -> int:
-        """Heads to go on with: those with the most tokens per second, as far as known.
-
-        `plain` times one plain step. The cost of a round is taken to grow evenly from one head to all.
-        """
-        self.decided = True
-        step = sorted(plain() for _ in range(5))[2]
-        full = sorted(self.seconds[2:])[(len(self.seconds) - 2) // 2]
-        tokens, best, fastest = 1.0, 1, 1 / step
-        for heads in range(2, self.heads + 1):
-            tokens += tally.accepted[heads - 2] / tally.offered[heads - 2]
-            rate = tokens / (step + (full - step) * (heads - 1) / (self.heads - 1))
-            if rate > fastest:
-                best, fastest = heads, rate
-        return best

@@ -5,7 +5,7 @@
 Importing torch, or what draws figures, takes about two seconds of CPU time, as long as many a job of the small scales
 needs in all, and there are hundreds.
 The first job starts a server beside itself; those that follow are forked from it. The server imports nothing of this
-project, so a job always runs the code that is on the disk; it ends after half a minute without jobs. Where there
+project, so a job always runs the code that is on the disk; it ends after three minutes without jobs. Where there
 is none (another system, a server just starting), the module runs right here.
 
 A job has the caller's arguments, environment, folder and standard streams; signals sent to the caller reach it, it dies
@@ -44,7 +44,7 @@ PRELOADED = (
     "seaborn",
     "jinja2",
 )
-IDLE_SECONDS = 30.0
+IDLE_SECONDS = 180.0
 READ_AT_IMPORT = (
     "OMP_",
     "GOMP_",

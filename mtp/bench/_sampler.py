@@ -36,7 +36,7 @@ def same_model(told: dict[str, Any]) -> tuple[Model, Load]:
 
 
 def own(told: dict[str, Any]) -> Work:
-    """Ours: a request per completion, refilling."""
+    """Ours: a request per completion, refilling; with `compile` through compiled steps."""
     model, load = same_model(told)
     limits = lengths(load)
     requests = [
@@ -46,7 +46,8 @@ def own(told: dict[str, Any]) -> Work:
 
     def work() -> None:
         with cpu.small_products():
-            drawn = sum(len(sample.tokens) for sample in generate(model, Endless(), requests, sampling, load.rows))
+            found = generate(model, Endless(), requests, sampling, load.rows, compile=bool(told.get("compile")))
+            drawn = sum(len(sample.tokens) for sample in found)
         assert drawn == sum(limits), f"{drawn} tokens instead of {sum(limits)}"
 
     return work

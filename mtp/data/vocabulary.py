@@ -2,6 +2,7 @@
 
 bytes: 256 entries; 0xFF ends a document and 0xFE pads, neither occurs in UTF-8.
 bpe<V>: V entries of a `tokenizer.json`; `<|doc|>` = 0 ends a document and `<|pad|>` = 1 pads.
+sp<V>: V pieces of a `tokenizer.model` that came with weights of others (mtp/data/pieces.py).
 """
 
 import abc
@@ -19,10 +20,11 @@ from mtp.errors import UserError
 DOCUMENT_END = "<|doc|>"
 PADDING = "<|pad|>"
 TOKENIZER = "tokenizer.json"
+PIECES = "tokenizer.model"
 
 
 class Vocabulary(abc.ABC):
-    """Common part of both kinds."""
+    """Common part of all kinds."""
 
     name: str
     size: int
@@ -45,6 +47,10 @@ class Vocabulary(abc.ABC):
     def encode(self, text: str) -> np.ndarray:
         """int64 ids of the text, without a separator."""
 
+    def begin(self, text: str) -> np.ndarray:
+        """int64 ids of a text with which a document begins: what a model is given as a prompt."""
+        return self.encode(text)
+
     def decode(self, ids: Iterable[int]) -> bytes:
         """The bytes that the ids stand for; separators and pads stand for none."""
         return b"".join([self.pieces[i] for i in np.asarray(ids, np.int64).ravel().tolist()])
@@ -61,12 +67,16 @@ class Vocabulary(abc.ABC):
 
     @staticmethod
     def load(folder: Path) -> "Vocabulary":
-        """The vocabulary of a prepared folder, bytes or BPE.
+        """The vocabulary of a prepared folder.
 
         Raises:
             UserError: not a prepared folder, or the tokenizer is missing.
         """
         name = read_manifest(folder)["vocabulary"]["name"]
+        if name.startswith("sp"):
+            from mtp.data.pieces import SentencePieceVocabulary
+
+            return SentencePieceVocabulary(folder / PIECES)
         return ByteVocabulary() if name == "bytes" else BPEVocabulary(folder / TOKENIZER)
 
 

@@ -26,6 +26,8 @@ from mtp.problems import Problem, Unavailable
 from mtp.settings import checked, positive
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mtp.evals._references import References
     from mtp.evals._samples import Key
     from mtp.sandbox import Verdict
@@ -107,6 +109,7 @@ def metrics_of(
         for t, (value, low, high) in found.items():
             numbers = {"value": 100 * value, "ci_low": 100 * low, "ci_high": 100 * high}
             rows.append({"metric": "pass@k", "k": k, "temperature": t, **numbers, **common})
+        rows.append({"metric": "optimal_temperature", "k": k, **best_temperature(each), **common})
     whole_programs = all(problem.quoted for problem in problems)
     for metric in ("parses", "defines_entry_point", "passes_an_assertion"):
         if whole_programs and metric != "passes_an_assertion":
@@ -117,6 +120,20 @@ def metrics_of(
             share = [getattr(verdicts[key], metric) and key not in blank for key in keys]
             rows.append({"metric": metric, "temperature": t, "value": 100 * sum(share) / len(share), **common})
     return rows, passed
+
+
+def best_temperature(each: Mapping[str, "np.ndarray"]) -> dict[str, Any]:
+    """The temperature with the highest mean over the problems, the lowest of equals; or why none is the best.
+
+    Args:
+        each: temperature -> estimates per problem.
+    """
+    means = {float(t): float(values.mean()) for t, values in each.items()}
+    if len(means) < 2:
+        return {"value": None, "reason": f"samples were drawn at one temperature, {next(iter(each))}"}
+    if not max(means.values()):
+        return {"value": None, "reason": "no sample passes at any temperature"}
+    return {"value": max(sorted(means), key=lambda t: means[t])}
 
 
 def reference_metrics(benchmark: str, found: "References") -> list[dict[str, Any]]:

@@ -12,7 +12,13 @@ Definitions, for k heads:
     round_cost          time of a pass with drafts / time of a plain step: speculation pays while
                         tokens_per_forward is larger
     bound               tokens_per_forward / (weights that a pass reads / weights that a plain step reads)
-    kept_heads          heads in use at the end, where the decoder may give up what does not pay (`heads_used: chosen`)
+    kept_heads          heads that the decoder has chosen by trial, one where drafts do not pay (`heads_used: chosen`)
+    calibration_share   time of that trial, in % of the time that it then takes to continue all prompts once; the other
+                        numbers of `chosen` are without it
+    calibration_speed   tokens per second during the trial over those of plain decoding: its text counts, too
+    tokens_per_forward_argmax, tokens_per_forward_typical
+                        with the most probable token of every head as its draft instead of a sampled one; with typical
+                        acceptance, which does not keep the law of plain decoding
 """
 
 import dataclasses
@@ -34,13 +40,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mtp.data.vocabulary import Vocabulary
-    from mtp.generate import Request, Sample, Sampling, Speculation, Tally
+    from mtp.generate import Pace, Request, Sample, Sampling, Speculation, Tally
     from mtp.model import Model
 
-VERSION = 1
+VERSION = 2
 CHOSEN = "chosen"
 TIE = 256
 """Units in the last place between the logits of two tokens that rounding may confuse: a few layers' worth."""
+WARM_TOKENS = 6
 SCORED_BYTES, COUNTED_TOKENS = 10_000, 2_000_000
 """Held-out text, and training text, that tell whether a head knows anything."""
 
@@ -89,8 +96,10 @@ def prompts(data_dir: Path, vocabulary: "Vocabulary", count: int, tokens: int) -
 class Arm:
     """Prompts continued in one way."""
 
-    def __init__(self, label: int | str, speculation: "Speculation") -> None:
-        self.label, self.speculation = label, speculation
+    def __init__(self, label: int | str, speculation: "Speculation", pace: "Pace | None" = None) -> None:
+        self.label, self.speculation, self.pace = label, speculation, pace
+        self.trial = (0, 0.0)
+        """Tokens and seconds of the trial of a `pace`."""
         self.seconds: list[float] = []
         self.tokens = 0
         self.tally: Tally
@@ -115,7 +124,7 @@ class Course:
         arm.tally = Tally()
 
         def work() -> None:
-            options = (self.rows, arm.speculation, arm.tally)
+            options = (self.rows, arm.speculation, arm.tally, arm.pace)
             done = generate(self.model, self.vocabulary, self.requests, self.sampling, *options)
             arm.samples = {sample.problem: sample for sample in done}
 
@@ -123,10 +132,14 @@ class Course:
         arm.tokens = sum(len(sample.tokens) for sample in arm.samples.values())
 
     def race(self, arms: list[Arm], rounds: int, progress: Callable[[], object]) -> None:
-        """Every arm untimed with one batch of prompts, then in turns with all, in a new order every round."""
-        first = dataclasses.replace(self, requests=self.requests[: self.rows])
+        """Every arm untimed with a few tokens, then in turns with all, in a new order every round."""
+        sampling = dataclasses.replace(self.sampling, max_tokens=WARM_TOKENS)
+        first = dataclasses.replace(self, requests=self.requests[: self.rows], sampling=sampling)
         for arm in arms:
-            first.once(arm)
+            if arm.pace:
+                self.calibrate(arm, arm.pace)
+            else:
+                first.once(arm)
             arm.seconds.clear()
         order, shuffle = list(arms), random.Random(0)
         for _ in range(rounds):
@@ -134,6 +147,17 @@ class Course:
             for arm in order:
                 self.once(arm)
             progress()
+
+    def calibrate(self, arm: Arm, pace: "Pace") -> None:
+        """Continue whole batches of prompts until the pace has made its choice."""
+        tokens, trial = 0, pace.at(arm.speculation.heads, self.rows)
+        whole = dataclasses.replace(self, requests=self.requests[: len(self.requests) // self.rows * self.rows])
+        while not trial.left:
+            whole.once(arm)
+            tokens += arm.tokens
+            if not arm.tally.rounds:  # texts that end with their first token tell nothing
+                break
+        arm.trial = (tokens, sum(arm.seconds))
 
     def differences(self, arms: list[Arm]) -> list[dict[str, Any]]:
         """Where greedy text is not that of the first arm."""
@@ -183,10 +207,11 @@ def difference(model: "Model", prompt: np.ndarray, plain: list[int], other: list
 
 
 def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path, workers: int) -> dict[str, Any]:
-    """Settings: prompts (per batch size, at least two batches), prompt_tokens, new_tokens, batch_sizes, temperatures,
-    top_p, rounds, and guard (false: measure even heads that are at chance).
+    """Settings: prompts (per batch size, at least one and a half batches), prompt_tokens, new_tokens, batch_sizes,
+    temperatures, top_p, rounds, and guard (false: measure even heads that are at chance).
 
-    The speed is measured greedily at every batch size; sampling, at the smallest batch size, gives tokens per forward.
+    The speed is measured greedily at every batch size; sampling gives tokens per forward only. They do not depend on
+    the rows decoded side by side: all prompts of the smallest batch size (`batch`) go together (`rows`).
 
     Raises:
         UserError: missing files, a text that is too short, prompts that leave no room in the context.
@@ -217,39 +242,43 @@ def _nothing(reason: str, settings: dict[str, Any]) -> dict[str, Any]:
 def _measured(
     model: "Model", config: RunConfig, data_dir: Path, vocabulary: "Vocabulary", settings: dict[str, Any]
 ) -> dict[str, Any]:
-    from mtp.generate import Request, Sampling, Speculation
+    from mtp.generate import Pace, Request, Sampling, Speculation
 
     metrics: list[dict[str, Any]] = []
     differences: list[dict[str, Any]] = []
     sizes, warm = sorted(settings["batch_sizes"]), [t for t in settings["temperatures"] if t > 0]
 
-    def arms() -> list[Arm]:
-        return [Arm(k, Speculation(k)) for k in heads_used(config.n_future)]
+    n = config.n_future
 
     def course(rows: int, sampling: Sampling) -> Course:
-        texts = prompts(data_dir, vocabulary, max(settings["prompts"], 2 * rows), settings["prompt_tokens"])
+        texts = prompts(data_dir, vocabulary, max(settings["prompts"], 3 * rows // 2), settings["prompt_tokens"])
         requests = [Request(i, 0, prompt) for i, prompt in enumerate(texts)]
         return Course(model, vocabulary, requests, sampling, rows)
 
     total = len(sizes) * settings["rounds"] + len(warm)
     with bar(total=total, desc=f"decoding {config.name()}", unit="round") as progress:
         for rows in sizes:
-            fixed = arms()
-            chosen = [Arm(CHOSEN, Speculation(config.n_future, adaptive=True))] if config.n_future > 1 else []
-            found = fixed + chosen
+            fixed = [Arm(k, Speculation(k)) for k in heads_used(n)]
+            found = fixed + ([Arm(CHOSEN, Speculation(n), Pace())] if n > 1 else [])
             greedy = course(rows, Sampling(max_tokens=settings["new_tokens"]))
             greedy.race(found, settings["rounds"], progress.update)
             if reason := _flat(fixed[-1]):
                 return _nothing(reason, settings)
             differences += greedy.differences(found)
             labels = {"batch": rows, "temperature": 0}
-            metrics += [entry | labels for arm in found for entry in speeds(arm, found[0], config)]
+            metrics += [entry | labels for arm in found for entry in speeds(arm, found[0], rows, config)]
         for temperature in warm:
-            found = arms()
             sampling = Sampling(temperature, settings["top_p"], settings["new_tokens"], seed=config.seed)
-            course(sizes[0], sampling).race(found, 1, progress.update)
-            labels = {"batch": sizes[0], "temperature": temperature}
-            metrics += [entry | labels for arm in found for entry in counts(arm)]
+            few = course(sizes[0], sampling)
+            sampled = dataclasses.replace(few, rows=min(len(few.requests), sizes[-1]))
+            labels = {"batch": sizes[0], "rows": sampled.rows, "temperature": temperature}
+            for k in (k for k in heads_used(n) if k not in (1, 3)):
+                sampled.once(arm := Arm(k, Speculation(k)))
+                metrics += [entry | labels for entry in counts(arm)]
+            for name, speculation in others(n).items() if temperature == max(warm) else ():
+                sampled.once(arm := Arm(n, speculation))
+                metrics += [{**entry, **labels, "metric": f"{entry['metric']}_{name}"} for entry in counts(arm)[:1]]
+            progress.update()
     bugs = [d for d in differences if d["ulps"] > TIE]
     if bugs:
         raise FloatingPointError(f"speculative text differs from plain text, and not by a numerical tie: {bugs[0]}")
@@ -261,6 +290,14 @@ def _measured(
         "differences": differences,
         "settings": {**settings, "context": config.context, "threads": 1},
     }
+
+
+def others(n: int) -> "dict[str, Speculation]":
+    """Further ways to draft and to accept that sampling is compared with."""
+    from mtp.generate import Speculation
+
+    ways = {"argmax": Speculation(n, drafts="argmax"), "typical": Speculation(n, acceptance="typical")}
+    return ways if n > 1 else {}
 
 
 def _flat(arm: Arm) -> str:
@@ -285,7 +322,7 @@ def counts(arm: Arm) -> list[dict[str, Any]]:
     return [{**entry, "heads_used": arm.label, "forwards": tally.rounds} for entry in entries]
 
 
-def speeds(arm: Arm, plain: Arm, config: RunConfig) -> list[dict[str, Any]]:
+def speeds(arm: Arm, plain: Arm, rows: int, config: RunConfig) -> list[dict[str, Any]]:
     """`counts`, and the speed relative to plain decoding with what limits it."""
     from mtp.measures._common import median, number
 
@@ -298,8 +335,15 @@ def speeds(arm: Arm, plain: Arm, config: RunConfig) -> list[dict[str, Any]]:
     per_second = median([arm.tokens / seconds for seconds in arm.seconds])
     entries = [number("relative_speed", *relative), number("tokens_per_second", *per_second)]
     tokens = arm.tally.tokens_per_forward
-    if arm.label == CHOSEN:
-        entries.append(number("kept_heads", arm.tally.heads[-1]))
+    if arm.pace:
+        trial_tokens, trial_seconds = arm.trial
+        time_share = 100 * trial_seconds / median(arm.seconds)[0]
+        speed = trial_tokens / trial_seconds / median([plain.tokens / seconds for seconds in plain.seconds])[0]
+        entries += [
+            number("kept_heads", arm.pace.at(arm.speculation.heads, rows).heads),
+            number("calibration_share", time_share),
+            number("calibration_speed", speed),
+        ]
     else:
         floor = floors.round_ratio(config, int(arm.label))
         cost = number("round_cost", tokens / relative[0], tokens / relative[2], tokens / relative[1])

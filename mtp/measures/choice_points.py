@@ -108,14 +108,16 @@ def run(configs: list[RunConfig], settings: dict[str, Any]) -> dict[str, Any]:
         n = config.n_future
         choice, plain = line(n)
         turns = grid_worlds(n, settings["paths"])
-        metrics = [
-            number("choice_point_terms", choice),
-            number("inconsequential_terms", plain),
-            number("ratio", choice / plain),
-            number("consequential_turn_terms", turns["consequential"]),
-            number("inconsequential_turn_terms", turns["inconsequential"]),
-            number("turn_ratio", turns["consequential"] / turns["inconsequential"]),
-        ]
+        values = {
+            "choice_point_terms": choice,
+            "inconsequential_terms": plain,
+            "ratio": choice / plain,
+            "consequential_turn_terms": turns["consequential"],
+            "inconsequential_turn_terms": turns["inconsequential"],
+            "turn_ratio": turns["consequential"] / turns["inconsequential"],
+        }
+        # Counts are exact, so that claims can use them.
+        metrics = [number(name, value, value, value) for name, value in values.items()]
         question, answer = grid_world.Generator().examples("test", 0, 0, 1, None).split(0)
         world = {
             "question": question.decode(),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mtp.config import RunConfig
-from mtp.information import residuals
+from mtp.information import residuals, shared_weight
 from mtp.measures._common import number
 from mtp.settings import checked, positive
 
@@ -23,7 +23,8 @@ def random_joint(generator: np.random.Generator, symbols: int) -> np.ndarray:
 
 
 def run(configs: list[RunConfig], settings: dict[str, Any]) -> dict[str, Any]:
-    """Largest residual of each identity in nats; settings: pairs (of data and model) and symbols.
+    """Largest residual of each identity in nats, and the weight of what two tokens share with its lowest and highest;
+    settings: pairs (of data and model) and symbols.
 
     Raises:
         UserError: wrong settings.
@@ -32,10 +33,13 @@ def run(configs: list[RunConfig], settings: dict[str, Any]) -> dict[str, Any]:
     positive(settings, "pairs", "symbols")
     generator = np.random.default_rng(0)
     largest: dict[str, float] = {}
+    weights: list[float] = []
     for _ in range(settings["pairs"]):
         p_XY, q_XY = (random_joint(generator, settings["symbols"]) for _ in range(2))
+        weights.append(shared_weight(p_XY))
         for name, value in residuals(p_XY, q_XY).items():
             largest[name] = max(value, largest.get(name, 0.0))
     metrics = [number(name, value) for name, value in largest.items()]
+    metrics.append(number("shared_weight", float(np.mean(weights)), min(weights), max(weights)))
     runs = {config.name(): {"metrics": metrics} for config in configs}
     return {"status": "measured", "reason": "", "settings": settings, "runs": runs}

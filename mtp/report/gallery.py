@@ -1,137 +1,40 @@
-"""The page to read: claims first, then a card per experiment in paper order. No torch here.
+"""The pages to read: an index (claims first), a page per exhibit in paper order, a page per run. No torch here.
 
-    python -m mtp.report.gallery --scale cpu      # figures/cpu/index.html
+    python -m mtp.report.gallery --scale cpu      # figures/cpu: index.html, <experiment>.html, runs/<run>.html
 
-It shows what `mtp.report.tables`, `figures` and `claims` have written, and where every number comes from.
+They show what `mtp.report.tables`, `figures` and `claims` have written, and where every number comes from. The pages
+need no network and no server.
 """
 
-import dataclasses
-import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 from mtp.atomic import write_text
-from mtp.config import RunConfig
-from mtp.errors import UserError
-from mtp.experiment import Experiment, all_runs
-from mtp.report import cli, comparisons
-from mtp.report.claims import in_paper_order, shown
-from mtp.report.results import Results, points_of
-from mtp.report.tables import wide
+from mtp.experiment import Experiment
+from mtp.report import cli, exhibit_page
+from mtp.report.claims import HOLDS, INCONCLUSIVE, REVERSED, in_paper_order, shown
+from mtp.report.links import Link, existing, relative
+from mtp.report.results import NOT_TESTABLE, points_of
+from mtp.report.run_page import Runs
 from mtp.report.templates import render
 from mtp.report.tidy import read
 from mtp.report.words import amount
 
+MARK = '<meta name="generator" content="mtp.report.gallery">'
+"""Stands in every page, so that pages of experiments that are gone can be told from files of others."""
 
-@dataclasses.dataclass(frozen=True)
-class Link:
-    """A relative link."""
-
-    text: str
-    href: str
-
-
-def relative(path: Path, page: Path) -> str:
-    """`path` as a link on `page`."""
-    return quote(os.path.relpath(path, page.parent).replace(os.sep, "/"))
-
-
-def existing(path: Path) -> Path:
-    """The path, if there is a file.
-
-    Raises:
-        UserError: naming the file and how to make it.
-    """
-    if not path.exists():
-        raise UserError(f"{path}: missing; run mtp.report.tables, figures and claims first (snakemake does)")
-    return path
-
-
-def command(experiment: Experiment) -> str:
-    """What makes this experiment again."""
-    scale = experiment.scale
-    if scale == "cpu":
-        return f"snakemake --cores all {experiment.name}"
-    if scale in ("gpu", "paper"):
-        return f"snakemake --workflow-profile profiles/{scale} {experiment.name}"
-    return f"snakemake --cores all --configfile experiments/scales/{scale}.yaml {experiment.name}"
-
-
-def run_line(place: cli.Place, results: Results, config: RunConfig, page: Path) -> dict[str, Any]:
-    """One run: size, length, where it ended, and its files."""
-    name = config.name()
-    folder = results.runs / name
-    last = results.series(name, "metrics.csv").iloc[-1]
-    held_out = results.series(name, "validation.csv").iloc[-1]
-    logs = sorted((place.tables / "logs").glob(f"*/{name}*.log"))
-    files = [p for p in sorted(folder.iterdir()) if p.suffix in (".json", ".csv")] + logs
-    links = [Link(p.name.replace(name, p.parent.name), relative(p, page)) for p in files]
-    return {
-        "name": name,
-        "seed": config.seed,
-        "parameters": amount(config.parameters),
-        "tokens": amount(config.tokens),
-        "bytes": amount(float(last["bytes"])),
-        "loss": f"{last['loss_1']:.3f}",
-        "held_out": f"{held_out['bits_per_byte_1']:.3f}",
-        "links": links,
-    }
-
-
-def picture(place: cli.Place, experiment: Experiment, index: int, page: Path) -> dict[str, Any]:
-    figure = experiment.spec.figures[index]
-    stem = f"{experiment.name}.{figure.name}"
-    svg, png = (existing(place.pictures / f"{stem}.{end}") for end in ("svg", "png"))
-    titles = ", ".join(experiment.spec.metrics[key].title for key in figure.metrics)
-    kind = figure.kind.replace("_", " ").capitalize()
-    alt = f"{kind} of {titles}. The numbers are in the table of this card."
-    return {
-        "svg": relative(svg, page),
-        "png": relative(png, page),
-        "alt": alt,
-        "caption": figure.caption or figure.title,
-    }
-
-
-def card(place: cli.Place, results: Results, experiment: Experiment, page: Path) -> dict[str, Any]:
-    """Everything that the page says about one experiment."""
-    table = existing(place.tables / f"{experiment.name}.csv")
-    points = points_of(experiment)
-    files = {"numbers (CSV)": table, "table as a page": existing(table.with_suffix(".html"))}
-    if experiment.spec.comparisons:
-        files["comparisons (CSV)"] = existing(comparisons.path_of(place, experiment))
-    files["experiment (YAML)"] = experiment.path
-    if experiment.spec.measure and experiment.configurations:
-        files["measurement (JSON)"] = existing(results.measurements / f"{experiment.name}.json")
-    if experiment.spec.published:
-        files["the paper's numbers (CSV)"] = experiment.path.parent / experiment.spec.published.file
-    return {
-        "name": experiment.name,
-        "spec": experiment.spec,
-        "ours": experiment.path.parent.name != "paper",
-        "not_run": list(dict.fromkeys(p.skipped for p in points)) if not experiment.configurations else [],
-        "rest": sum(1 for p in points if not p.runs),
-        "points": len(points),
-        "figures": [picture(place, experiment, i, page) for i in range(len(experiment.spec.figures))],
-        "table": wide(experiment, read(table)),
-        "comparisons": comparisons.stored(place, experiment),
-        "links": [Link(text, relative(path, page)) for text, path in files.items()],
-        "yaml": experiment.path.read_text(),
-        "command": command(experiment),
-        "runs": [run_line(place, results, config, page) for config in experiment.runs.values()],
-    }
+VERDICTS = (HOLDS, REVERSED, INCONCLUSIVE, NOT_TESTABLE)
 
 
 def _each(texts: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(texts))
 
 
-def origin(results: Results, experiments: Mapping[str, Experiment]) -> dict[str, str]:
+def origin(runs: Runs, experiments: Mapping[str, Experiment]) -> dict[str, str]:
     """Machines, versions, commits and dates of all runs and measurements, each once."""
-    records = [results.record(run, "config.json") for run in all_runs(experiments)]
-    records += [results.measurement(e) for e in experiments.values() if e.spec.measure and e.configurations]
+    records = [runs.record(run) for run in runs.trained]
+    records += [runs.results.measurement(e) for e in experiments.values() if e.spec.measure and e.configurations]
     known = [record["provenance"] for record in records if record.get("provenance")]
     machines = [p["machine"] for p in known]
     dates = sorted({str(p["date"]) for p in known})
@@ -144,30 +47,77 @@ def origin(results: Results, experiments: Mapping[str, Experiment]) -> dict[str,
     }
 
 
-def work(place: cli.Place) -> None:
-    page = place.pictures / "index.html"
-    results = place.measured()
-    claims = read(existing(place.tables / "claims.csv"))
-    runs = all_runs(place.all)
+def pages(place: cli.Place) -> dict[Path, str]:
+    """All pages and what they are drawn with, by path.
+
+    Raises:
+        UserError: naming the file that is missing.
+    """
+    index = place.pictures / "index.html"
+    runs = Runs(place, place.measured())
+    frame = read(existing(place.tables / "claims.csv"))
+    claims = shown(frame, place.all)
+    exhibits = [
+        exhibit_page.context(place, runs, e, [c for c in claims if c["experiment"] == e.name])
+        for e in in_paper_order(place.all)
+    ]
     points = [p for e in place.all.values() for p in points_of(e)]
-    text = render(
-        "gallery.html",
+    told = {
+        place.pictures / "gallery.css": render("style.css") + render("gallery.css"),
+        place.pictures / "gallery.js": render("gallery.js"),
+    }
+    links = [Link(e["spec"].label, e["href"]) for e in exhibits]
+    hrefs = runs.links(index)
+    for i, exhibit in enumerate(exhibits):
+        told[place.pictures / exhibit["href"]] = render(
+            "exhibit.html",
+            root="",
+            scale=place.scale,
+            before=links[i - 1] if i else None,
+            after=links[i + 1] if i + 1 < len(links) else None,
+            runs=hrefs,
+            exhibit=exhibit,
+        )
+    for run in runs.all:
+        told[runs.page(run)] = render("run.html", root="../", scale=place.scale, **runs.context(run))
+    listed = place.pictures / "runs" / "index.html"
+    told[listed] = render("runs.html", root="../", scale=place.scale, runs=[runs.line(run, listed) for run in runs.all])
+    told[index] = render(
+        "index.html",
+        root="",
         scale=place.scale,
-        claims=shown(claims, place.all),
-        claims_csv=relative(place.tables / "claims.csv", page),
-        verdicts={str(v): int(n) for v, n in claims["verdict"].value_counts(sort=False).items()},
-        cards=[card(place, results, e, page) for e in in_paper_order(place.all)],
+        claims=claims,
+        not_testable=NOT_TESTABLE,
+        claims_csv=relative(place.tables / "claims.csv", index),
+        verdicts={v: n for v in VERDICTS if (n := sum(c["verdict"] == v for c in claims))},
+        exhibits=exhibits,
+        runs=hrefs,
         counts={
             "experiments": len(place.all),
-            "runs": len(runs),
-            "tokens": amount(sum(r.tokens for r in runs.values())),
-            "flops": f"{sum(r.flops for r in runs.values()):.1e}",
+            "runs": len(runs.trained),
+            "tokens": amount(sum(r.tokens for r in runs.trained.values())),
+            "flops": f"{sum(r.flops for r in runs.trained.values()):.1e}",
             "points": len(points),
             "not_run": sum(1 for p in points if not p.runs),
         },
-        origin=origin(results, place.all),
+        origin=origin(runs, place.all),
     )
-    write_text(page, text)
+    return told
+
+
+def work(place: cli.Place) -> None:
+    """Write all pages, the index last, and remove those of experiments and runs that are gone."""
+    told = pages(place)
+    index = place.pictures / "index.html"
+    shutil.rmtree(place.pictures / "runs", ignore_errors=True)
+    (place.pictures / "runs").mkdir(parents=True)
+    for old in place.pictures.glob("*.html"):
+        if old not in told and MARK in old.read_text():
+            old.unlink()
+    for path, text in told.items():
+        if path != index:
+            path.write_text(text)
+    write_text(index, told[index])
 
 
 def main(argv: Sequence[str] | None = None) -> None:

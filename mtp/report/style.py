@@ -51,8 +51,8 @@ def _look(place: int, gray: bool = False) -> Look:
 
 
 def looks(axis: str | None, values: Sequence[Any]) -> dict[Any, Look]:
-    """A look per value; for `n_future` always the same one, whatever else is in the figure."""
-    if axis == "n_future":
+    """A look per value; for numbers of heads always the same one, whatever else is in the figure."""
+    if axis in ("n_future", "start.n_future"):
         known = {n: i for i, n in enumerate(ORDER_OF_N)}
         return {v: _look(known.get(v, 8 + int(v) % 2), gray=v == 1) for v in values}
     return {v: _look(i) for i, v in enumerate(values)}

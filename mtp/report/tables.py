@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from mtp.atomic import write_text
-from mtp.experiment import Experiment, Metric
+from mtp.experiment import HERE, Experiment, Metric
 from mtp.report import cli, comparisons, published
 from mtp.report.results import COMPUTED, MEASURED, Results, points_of
 from mtp.report.templates import render
@@ -65,6 +65,10 @@ class Cell:
     why_not: str = ""
     best: bool = False
     sort: str = ""
+    traced: bool = True
+    """The number comes from the runs of its row, not from arithmetic at another scale."""
+    about: str = ""
+    """What else there is to say about the number."""
 
 
 def _spread(row: Any, digits: int) -> str:
@@ -81,12 +85,19 @@ def _cell(row: Any, metric: Metric) -> Cell:
         # "size 3B is not run at the cpu scale" needs no "not run at this scale" before it.
         told = row.reason if "not run at the" in row.reason else f"{row.status}: {row.reason}".removesuffix(": ")
         return Cell(paper=paper, why_not=told)
-    return Cell(f"{float(row.measured):.{metric.digits}f}", _spread(row, metric.digits), paper, sort=row.measured)
+    ours, traced = f"{float(row.measured):.{metric.digits}f}", metric.computed_at in ("", HERE)
+    return Cell(ours, _spread(row, metric.digits), paper, sort=row.measured, traced=traced, about=row.reason)
 
 
 def _digits(text: str, metric: Metric) -> int:
     """As many digits as the paper prints, at least as many as ours."""
     return max(metric.digits, len(text.partition(".")[2].rstrip("0")))
+
+
+def in_words(axes: Sequence[str], values: Sequence[str]) -> str:
+    """A row of the table in words: ("arm", "n_future"), ("bytes", "4") -> "bytes, n 4"."""
+    told = [(axis, value) for axis, value in zip(axes, values, strict=True) if value]
+    return ", ".join(value if axis == "arm" else f"{axis_title(axis)} {value}" for axis, value in told)
 
 
 def group_axes(experiment: Experiment) -> list[str]:
@@ -98,9 +109,9 @@ def group_axes(experiment: Experiment) -> list[str]:
 
 
 def _mark_best(cells: Sequence[Cell], better: str) -> list[Cell]:
-    """The best of our numbers of a group, where they differ."""
+    """The best of our numbers of a group, where they differ and one can be better than another."""
     values = [float(c.ours) for c in cells if c.ours]
-    if len(set(values)) < 2:
+    if len(set(values)) < 2 or better == "neither":
         return list(cells)
     top = max(values) if better == "higher" else min(values)
     return [dataclasses.replace(c, best=bool(c.ours) and float(c.ours) == top) for c in cells]
@@ -110,9 +121,11 @@ def wide(experiment: Experiment, frame: pd.DataFrame) -> dict[str, Any]:
     """The tidy rows as a table like the paper's: one line per point, one column per metric."""
     axes, metrics = experiment.axes, experiment.spec.metrics
     cells: dict[tuple[str, ...], dict[str, Cell]] = {}
+    runs: dict[tuple[str, ...], list[str]] = {}
     for row in frame.itertuples(index=False):
         at = tuple(str(v) for v in row[: len(axes)])
         cells.setdefault(at, {})[str(row.metric)] = _cell(row, metrics[str(row.metric)])
+        runs[at] = str(row.runs).split()
     by = [axes.index(axis) for axis in group_axes(experiment)]
     groups: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
     for at in cells:
@@ -125,7 +138,8 @@ def wide(experiment: Experiment, frame: pd.DataFrame) -> dict[str, Any]:
     for members in groups.values():
         for i, at in enumerate(members):
             heads = [(v, i > 0 and j in by) for j, v in enumerate(at)]
-            lines.append({"first": i == 0, "heads": heads, "cells": list(cells[at].values())})
+            line = {"first": i == 0, "heads": heads, "cells": list(cells[at].values())}
+            lines.append(line | {"runs": runs[at], "words": in_words(axes, at)})
     reasons = grouped(c.why_not for row in cells.values() for c in row.values() if c.why_not)
     return {
         "axes": [axis_title(a) for a in axes],

@@ -14,7 +14,9 @@ def amount(x: float) -> str:
 
 
 def axis_title(axis: str) -> str:
-    """An axis in the paper's words."""
+    """An axis in the paper's words; `start.n_future` is that of the run which a run starts from."""
+    if axis.startswith("start."):
+        return f"{axis_title(axis.removeprefix('start.'))} before"
     return {"n_future": "n"}.get(axis, axis.replace("_", " "))
 
 
@@ -22,6 +24,8 @@ def value_title(axis: str | None, value: Any) -> str:
     """A value of an axis in a figure: "n = 4", "6.7B"."""
     if axis == "heads_used":
         return f"k {value}" if value == "chosen" else f"k = {value}"
+    if axis == "start.n_future":
+        return f"n = {value} before"
     return f"n = {value}" if axis == "n_future" else str(value)
 
 

@@ -1,6 +1,7 @@
 """Sampling: caches change nothing, neighbours change nothing, stops and nucleus as defined."""
 
 import dataclasses
+import shutil
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtp import batch as batches
+from mtp import decoder
 from mtp import generate as module
 from mtp.completions import Ending
 from mtp.data.vocabulary import ByteVocabulary
 from mtp.decoder import Decoder
+from mtp.errors import UserError
 from mtp.generate import Request, Sample, Sampling, Speculation, generate, prompt_room
 from mtp.model import Model
 from mtp.runs import arithmetic
@@ -156,7 +159,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch, text: bytes, **options: object) ->
     """What comes out when the model says these bytes."""
     said = iter(text)
     monkeypatch.setattr(batches, "draw", lambda logits, *rest: torch.tensor([next(said)] * len(logits)))
-    sampling = Sampling(max_tokens=40, stops=("\ndef", "\n#", "\nif"), **options)  # type: ignore[arg-type]
+    sampling = Sampling(1.0, max_tokens=40, stops=("\ndef", "\n#", "\nif"), **options)  # type: ignore[arg-type]
     (sample,) = generate(Model(tiny(context=80)), BYTES, [Request(0, 0, prompts([4])[0])], sampling)
     return sample
 
@@ -240,3 +243,50 @@ def test_greedy_and_the_ends_of_the_distribution() -> None:
     almost_one = torch.tensor([1 - 2**-53], dtype=torch.float64)
     assert draw(logits, almost_one, 1.0, 1.0).tolist() == [2]
     assert draw(logits, torch.zeros(1, dtype=torch.float64), 1.0, 1e-6).tolist() == [1]
+
+
+# ---- compiled steps -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler, so torch.compile has nothing to work with")
+def test_compiled_steps_say_what_eager_ones_say() -> None:
+    """In rows that end at different times, in every call anew."""
+    wanted = [Request(i, 0, prompt) for i, prompt in enumerate(prompts([3, 9, 1]))]
+    model, sampling = Model(tiny(context=24, layers=2)), Sampling(max_tokens=12)
+    eager = by_key(list(generate(model, BYTES, wanted, sampling, 2)))
+    for _ in range(2):
+        assert by_key(list(generate(model, BYTES, wanted, sampling, 2, compile=True))) == eager
+    assert len(decoder.STEPS[model]) == 1, "compiled once"
+
+
+def test_what_steps_are_compiled_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph per length, of which there are few, and per shape of the caches; the models' are apart."""
+    made: list[object] = []
+
+    def compile(step: object, **options: object) -> object:
+        made.append(step)
+        return step
+
+    monkeypatch.setattr(torch, "compile", compile)
+    monkeypatch.setattr(decoder, "LEAST", 8)
+    wanted, sampling = [Request(i, 0, prompt) for i, prompt in enumerate(prompts([3, 9, 1]))], Sampling(max_tokens=30)
+    for model in (Model(tiny(context=40)), Model(tiny(context=40))):
+        eager = by_key(list(generate(model, BYTES, wanted, sampling, 2)))
+        made.clear()
+        for size in (2, 2, 1):
+            assert by_key(list(generate(model, BYTES, wanted, sampling, size, compile=True))) == eager
+        assert sorted(reach for reach, *_ in decoder.STEPS[model]) == [8, 8, 16, 16, 32, 32, 40, 40]
+        assert len(made) == 8 == len({id(step.__code__) for step in made})  # type: ignore[attr-defined]
+
+
+def test_without_a_compiler_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(step: object, **options: object) -> object:
+        def call(*arguments: object) -> None:
+            raise torch._dynamo.exc.TorchDynamoException("no compiler\n\nSet TORCHDYNAMO_VERBOSE=1")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    with pytest.raises(UserError, match=r"compile: no compiler; torch.compile needs a C\+\+ compiler") as caught:
+        list(generate(Model(tiny()), BYTES, [Request(0, 0, prompts([3])[0])], Sampling(max_tokens=3), compile=True))
+    assert "\n" not in str(caught.value)

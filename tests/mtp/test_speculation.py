@@ -3,7 +3,8 @@
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,15 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from mtp import batch as batches
+from mtp.batch import Batch
 from mtp.config import head_layouts, layout_of
 from mtp.data.vocabulary import ByteVocabulary
 from mtp.decoder import Decoder
 from mtp.errors import UserError
 from mtp.generate import Request, Sample, Sampling, generate
 from mtp.model import Model
+from mtp.pace import Pace, Trial
 from mtp.sampling import invert, nucleus
-from mtp.speculation import Pace, Speculation, Tally, accept_exact, accept_greedy, accept_typical, left_over
+from mtp.speculation import Speculation, Tally, accept_exact, accept_greedy, accept_typical, left_over
 from tests.conftest import tiny
 
 BYTES = ByteVocabulary()
@@ -188,6 +190,24 @@ def test_a_verified_draft_has_the_law_of_head_1(data: st.DataObject) -> None:
     assert abs(float(accepted_B.double().mean()) - float(torch.minimum(p, q).sum())) < 2 * V / N
 
 
+@given(st.data())
+@settings(max_examples=30, deadline=None)
+def test_a_verified_argmax_draft_has_the_law_of_head_1(data: st.DataObject) -> None:
+    """The draft is the same token always: its law is a point, and it is accepted as often as head 1 says it."""
+    V, N = data.draw(st.integers(2, 4)), 400
+    p = torch.tensor(data.draw(st.lists(st.integers(0, 9), min_size=V, max_size=V).filter(any)), dtype=torch.float64)
+    p /= p.sum()
+    draft = data.draw(st.integers(0, V - 1))
+    u = (torch.arange(N, dtype=torch.float64) + 0.5) / N
+    accepting, again = (x.flatten() for x in torch.meshgrid(u, u, indexing="ij"))
+    B, point_V = len(again), torch.nn.functional.one_hot(torch.tensor(draft), V).double()
+    drafts_B1 = torch.full((B, 1), draft)
+    accepted_B = accept_exact(p.expand(B, 2, V), point_V.expand(B, 1, V), drafts_B1, accepting[:, None])
+    instead_B = invert(left_over(p.expand(B, V), point_V.expand(B, V)), again)
+    law = torch.bincount(torch.where(accepted_B == 1, draft, instead_B), minlength=V) / B
+    assert (law - p).abs().max() < 3 / N and abs(float(accepted_B.double().mean()) - float(p[draft])) < 2 / N
+
+
 def exact_law(model: Model, prompt: np.ndarray, sampling: Sampling, tokens: int) -> dict[tuple[int, ...], float]:
     """Probability of every continuation, by plain passes without a cache."""
     laws: dict[tuple[int, ...], float] = {(): 1.0}
@@ -208,15 +228,18 @@ def exact_law(model: Model, prompt: np.ndarray, sampling: Sampling, tokens: int)
 
 
 @pytest.mark.parametrize(
-    ("model", "k", "temperature", "top_p"),
+    ("model", "speculation", "temperature", "top_p"),
     [
-        (Model(tiny(heads="parallel", n_future=3, layers=5)), 2, 0.7, 0.12),
-        (Model(tiny(heads="causal", n_future=3, layers=5)), 3, 0.7, 0.12),
-        (knowing(3, wrong=[3]), 3, 1.25, 0.68),
+        (Model(tiny(heads="parallel", n_future=3, layers=5)), Speculation(2), 0.7, 0.12),
+        (Model(tiny(heads="causal", n_future=3, layers=5)), Speculation(3), 0.7, 0.12),
+        (knowing(3, wrong=[3]), Speculation(3), 1.25, 0.68),
+        (knowing(3, wrong=[3]), Speculation(3, drafts="argmax"), 1.25, 0.68),
     ],
-    ids=["parallel", "causal", "often right"],
+    ids=["parallel", "causal", "often right", "often right, argmax"],
 )
-def test_samples_have_the_law_of_plain_decoding(model: Model, k: int, temperature: float, top_p: float) -> None:
+def test_samples_have_the_law_of_plain_decoding(
+    model: Model, speculation: Speculation, temperature: float, top_p: float
+) -> None:
     """4,000 samples of three tokens against the exact probabilities: chi-square."""
     prompt = requests([4])[0].prompt
     sampling = Sampling(temperature, top_p, max_tokens=3, seed=1)
@@ -224,7 +247,7 @@ def test_samples_have_the_law_of_plain_decoding(model: Model, k: int, temperatur
     assert 4 < len(law) < 20000
     wanted = [Request(0, i, prompt) for i in range(4000)]
     tally = Tally()
-    found = Counter(tuple(s.tokens) for s in generate(model, BYTES, wanted, sampling, 500, Speculation(k), tally))
+    found = Counter(tuple(s.tokens) for s in generate(model, BYTES, wanted, sampling, 500, speculation, tally))
     assert set(found) <= set(law)
     if model.config.heads == "replicated":
         assert 0.3 < tally.accepted[0] / tally.offered[0] < 0.9
@@ -263,43 +286,112 @@ def test_typical_acceptance() -> None:
 # ---- what does not pay is left alone --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("step", "kept_heads"), [(0.1, 1), (0.9, 3)])
-def test_adaptive(step: float, kept_heads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where plain steps are much cheaper than rounds the heads are given up; the text stays the same."""
-    clock = iter(range(10**6))
-    monkeypatch.setattr(batches, "now", lambda device: float(next(clock)))
-    monkeypatch.setattr("mtp.generate.now", lambda device: float(next(clock)))
-    monkeypatch.setattr(batches.Batch, "seconds_of_plain_step", lambda self, tokens_B: step)
-    model, wanted, tally = knowing(4, wrong=[4], context=120), requests([3, 8, 1, 9]), Tally()
+class Clock:
+    """Time that passes with the model's passes only."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, pass_seconds: Callable[[int], float]) -> None:
+        self.seconds = 0.0
+        self.passes: list[int] = []
+        """Heads in use, pass by pass."""
+        monkeypatch.setattr("mtp.generate.now", lambda device: self.seconds)
+        for name in ("plain_pass", "drafted_pass"):
+            self._slow(monkeypatch, name, getattr(Batch, name), pass_seconds)
+
+    def _slow(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, work: Callable[..., Any], pass_seconds: Callable[[int], float]
+    ) -> None:
+        def slow(batch: Batch, tokens_B: torch.Tensor) -> Any:
+            self.passes.append(batch.decoder.heads)
+            self.seconds += pass_seconds(batch.decoder.heads)
+            return work(batch, tokens_B)
+
+        monkeypatch.setattr(Batch, name, slow)
+
+
+@pytest.mark.parametrize(
+    ("round_cost", "choice", "tried"),
+    [
+        (5.0, 1, {1, 4}),  # three tokens at most, as head 4 is always wrong
+        (3.3, 1, {1, 3, 4}),
+        (1.5, 3, {1, 3, 4}),
+        (1.2, 3, {1, 3, 4}),
+    ],
+)
+def test_what_does_not_pay_is_given_up(
+    round_cost: float, choice: int, tried: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text stays the same, in the trial and behind it; a choice lasts from one call to the next."""
+    clock = Clock(monkeypatch, lambda heads: 1.0 if heads == 1 else round_cost + 0.01 * heads)
+    model, wanted, tally, pace = knowing(4, wrong=[4], context=120), requests([3, 8, 1, 9] * 8), Tally(), Pace()
     sampling = Sampling(max_tokens=80)
     plain = by_key(list(generate(model, BYTES, wanted, sampling, 2)))
-    found = by_key(list(generate(model, BYTES, wanted, sampling, 2, Speculation(4, adaptive=True), tally)))
-    assert found == plain
-    trial = Pace.ROW_ROUNDS // 2  # two rows
-    assert tally.heads[:trial] == [4] * trial
-    assert set(tally.heads[trial:]) == {kept_heads}
+    clock.passes.clear()
+    options = (sampling, 2, Speculation(4), tally, pace)
+    assert by_key(list(generate(model, BYTES, wanted, *options))) == plain
+    assert set(clock.passes) == tried
+    trial = pace.at(4, 2)
+    assert trial.heads == choice and trial.left
+    clock.passes.clear()
+    assert by_key(list(generate(model, BYTES, wanted, *options))) == plain
+    assert set(clock.passes) == {choice}
+    assert tally.kept == 2 * sum(len(sample.tokens) - 1 for sample in plain.values())
+    # Other numbers of rows have choices of their own.
+    assert next(iter(generate(model, BYTES, wanted, sampling, 16, Speculation(4), pace=pace)))
+    assert not pace.at(4, 16).left
 
 
-def test_a_plain_step_beside_changes_nothing() -> None:
-    """The steps that are timed write what stands in the caches already."""
-    for layout in DRAFTING:
-        model, wanted = Model(tiny(heads=layout, n_future=3, layers=5, context=30)), requests([3, 8, 1, 5])
-        sampling = Sampling(max_tokens=20)
-        plain = by_key(list(generate(model, BYTES, wanted, sampling, 2)))
-        assert by_key(list(generate(model, BYTES, wanted, sampling, 2, Speculation(3, adaptive=True)))) == plain
+def noted(trial: Trial, cost: Callable[[int], float], accepted: Sequence[int] = (2, 3, 1, 3)) -> list[int]:
+    """Stretches until the trial is over: heads of each. Every stretch has 40 passes over a row."""
+    found = []
+    while not trial.left:
+        heads, prompts = trial.next()
+        assert prompts == trial.rows
+        tally = Tally()
+        for _ in range(10):
+            tally.round(heads, [min(count, heads - 1) for count in accepted])
+        first = 5.0 * (heads not in found)  # touches memory
+        found.append(heads)
+        trial.note(heads, prompts, 40 * (cost(heads) + first), tally)
+    return found
 
 
-def test_the_best_number_of_heads() -> None:
-    tally = Tally()
-    for _ in range(10):
-        tally.round(4, [1, 3])  # 2 tokens with two heads, 2.5 with three, 3 with four
-    pace = Pace(4)
-    pace.seconds = [9.0, 9.0] + [1.3] * 6
-    assert pace.decide(tally, lambda: 1.0) == 4
-    pace.seconds = [9.0, 9.0] + [2.5] * 6  # 1 / 1, 2 / 1.5, 2.5 / 2, 3 / 2.5
-    assert pace.decide(tally, lambda: 1.0) == 2
-    pace.seconds = [9.0, 9.0] + [4.1] * 6  # 2 / 2.03
-    assert pace.decide(tally, lambda: 1.0) == 1
+def test_a_trial_tries_what_could_be_faster() -> None:
+    """Tokens per pass: 1, 2, 2.75, 3.25."""
+    assert noted(trial := Trial(4, 2), lambda heads: 1 + (heads > 1) * 4) == [1, 4, 1, 4, 1, 4] and trial.heads == 1
+    assert noted(trial := Trial(4, 2), lambda heads: 1 + 0.01 * heads) == [1, 4, 1, 4, 1, 4] and trial.heads == 4
+    # With 2.9 for four heads, two (2 / 1.63) are worth a trial; then three (2.75 / 2.2) are not.
+    cost = {1: 1.0, 2: 1.5, 4: 2.9}
+    assert noted(trial := Trial(4, 2), cost.__getitem__) == [1, 4, 1, 4, 1, 4, 2, 2, 2] and trial.heads == 2
+    # Cheap drafts that are never right.
+    assert noted(trial := Trial(4, 2), lambda heads: 1.01, [0]).count(4) == 7 and trial.heads == 1
+
+
+def test_a_choice_lasts_and_is_confirmed_more_and_more_rarely() -> None:
+    trial = Trial(4, 2)
+    noted(trial, lambda heads: 4.0 - 3 * (heads == 1))
+    holds = []
+    for _ in range(3):
+        holds.append(trial.left)
+        assert trial.next() == (1, trial.left)
+        trial.note(1, 2, 1e9, Tally())
+        assert trial.next() == (1, holds[-1] - 2)
+        trial.note(1, holds[-1], 1e9, Tally())
+        noted(trial, lambda heads: 3.13 - 2.13 * (heads == 1))  # 1.04 times as fast with 4 heads: no reason to change
+    assert holds == [128, 256, 512] and trial.heads == 1
+    trial.note(1, trial.left, 1e9, Tally())
+    noted(trial, lambda heads: 2.8 - 1.8 * (heads == 1))
+    assert (trial.heads, trial.left) == (4, 128)
+    trial.note(4, trial.left, 1e9, Tally())
+    noted(trial, lambda heads: 3.3 - 2.3 * (heads == 1))  # now 0.98 times as fast: no reason either
+    assert (trial.heads, trial.left) == (4, 256)
+
+
+def test_a_few_prompts_tell_nothing() -> None:
+    trial, tally = Trial(4, 8), Tally()
+    tally.round(1, [0])
+    trial.note(1, 7, 1.0, tally)
+    trial.note(1, 8, 1.0, Tally())  # no pass at all
+    assert not trial.seconds
 
 
 # ---- refused --------------------------------------------------------------------------------------------------

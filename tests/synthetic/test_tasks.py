@@ -19,6 +19,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "path_star": {"degree": 2, "path_length": 3, "nodes": 10},
     "polynomial": {"modulus": 3, "degree": 2, "train_operations": 2, "test_operations": 3},
     "progressions": {"symbols": 23, "length": 8},
+    "word_problems": {"largest": 4, "train_steps": 1, "test_steps": 2},
 }
 
 GOLDEN = {
@@ -45,6 +46,12 @@ GOLDEN = {
         "gl=38di05",
         "3c=l7g2bk",
         "dc=ba9876",
+    ],
+    "word_problems": [
+        "Ann_has_1,_finds_1?=2",
+        "Leo_has_3,_loses_2?=1",
+        "Eve_has_1,_sells_1,_buys_2?=2",
+        "Ben_has_2,_sells_1,_gets_4?=5",
     ],
 }
 
@@ -144,6 +151,8 @@ def test_options_are_checked(name: str) -> None:
         ("path_star", {"nodes": 8}, r"nodes: must be 9 \(the size of the graph\) to 91, got 8"),
         ("progressions", {"symbols": 92}, "symbols: must be 3 to 91"),
         ("progressions", {"length": 2}, "length: must be at least 3"),
+        ("word_problems", {"largest": 0}, "largest: must be 1 to 99, got 0"),
+        ("word_problems", {"train_steps": 3}, "train_steps: must be 1 to test_steps: 2, got 3"),
         ("grid_world", {"turns": 0}, "turns: must be at least 1"),
         ("grid_world", {"longest": 2}, "longest: must be at least 3"),
         ("polynomials", {}, "unknown 'polynomials'; did you mean 'polynomial'"),

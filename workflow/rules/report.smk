@@ -112,13 +112,16 @@ rule claims:
 
 
 rule gallery:
-    """The page to read: one card per experiment, claims first."""
+    """The pages to read: an index, one page per exhibit, one per run."""
     input:
         exhibits=SUITE.all_exhibits(),
         runs=SUITE.all_run_files(),
         claims=f"{RESULTS}/claims.csv",
     output:
-        f"{FIGURES}/index.html",
+        index=f"{FIGURES}/index.html",
+        exhibits=[f"{FIGURES}/{name}.html" for name in SUITE.experiments],
+        drawn_with=[f"{FIGURES}/gallery.css", f"{FIGURES}/gallery.js"],
+        runs=directory(f"{FIGURES}/runs"),
     log:
         f"{RESULTS}/logs/gallery.log",
     localrule: True
@@ -131,7 +134,7 @@ rule gallery:
         templates=SUITE.templates(),
         scale=SUITE.scale.scale,
     message:
-        "gallery: {output}"
+        "gallery: {output.index}"
     shell:
         "{params.python} mtp.report.gallery --scale {params.scale} > {log:q} 2>&1"
 

@@ -134,7 +134,7 @@ def _row(line: Sequence[Axes], picture: Picture, panels: dict[Any, list[Point]],
             _paper(ax, picture, points, key, xs)
         _frame(ax, xs, axis)
         # Room for the value above the highest; a metric that is 0 everywhere still has an axis.
-        ax.set_ylim(low - room if cut else 0, high + room if cut else (high * 1.17 or 1))
+        ax.set_ylim(low - room if cut or low < 0 else 0, high + room if cut or low < 0 else (high * 1.17 or 1))
         ax.yaxis.set_tick_params(labelleft=first is None)
         if first is None:
             first = ax

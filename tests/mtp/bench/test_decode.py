@@ -19,7 +19,7 @@ TINY = Load("", 1, 4, 0.0, 1.0, rows=1)
 
 def test_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Theirs take twice as long as ours, a round 1.5 times as long as a plain step."""
-    seconds = {decode.OURS: 1.0, "plain step": 1.0, "round": 1.5}
+    seconds = {decode.OURS: 1.0, f"{decode.OURS}, compiled": 0.5, "plain step": 1.0, "round": 1.5}
 
     def race(field: dict[str, Any], rounds: int, *rest: Any, **more: Any) -> Times:
         return {label: [seconds.get(label, 2.0)] * rounds for label in field}
@@ -28,15 +28,22 @@ def test_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     out = tmp_path / "decode.csv"
     decode.main(["--sizes", "10M", "--compiled", "--out", str(out)])
     rows = list(csv.DictReader(out.open()))
-    assert [row["ratio_median"] for row in rows if row["case"] == "10M one row"] == ["2"] * 5
+    assert [row["ratio_median"] for row in rows if row["case"] == "10M one row"] == ["2"] * 3
+    fast = [row for row in rows if row["case"] == "10M one row, compiled"]
+    assert [(row["baseline"], row["ratio_median"], row["goal"]) for row in fast] == [
+        (decode.OURS, "2", ""),
+        (decode.BASELINE, "4", ">= 4.5"),
+        (f"{decode.STATIC}, compiled", "4", ""),
+        (f"{decode.GPT_FAST}, compiled", "4", ">= 1.4"),
+    ]
     floor = floors.round_ratio(ours(SHAPES["10M"], n_future=4), 4)
     of_round = [row for row in rows if row["case"].startswith("10M round of 4 heads, rows: 1")]
     assert [float(row["ratio_median"]) for row in of_round] == [
         pytest.approx(wanted, rel=1e-3) for wanted in (1.5, 1.5 / floor, floor / 1.5)
     ]
     goals = {row["goal"] for row in rows}
-    assert goals == {"", ">= 1.8", ">= 1.2", "<= 1.1", ">= 0.85", ">= 1.4"}
-    assert sum(bool(row["goal"]) for row in rows) == 5, "only what is said to be a goal"
+    assert goals == {"", ">= 1.8", ">= 1.2", "<= 1.1", ">= 0.85", ">= 1.4", ">= 4.5"}
+    assert sum(bool(row["goal"]) for row in rows) == 6, "only what is said to be a goal"
     said = capsys.readouterr().out
     assert "reached" in said and "ms a step" in said
 

@@ -37,7 +37,14 @@ def test_numbers_and_their_definitions(folders: Folders) -> None:
         assert speed * cost == pytest.approx(tokens)
         floor, bound = (select(result, metric=name, **labels)["value"] for name in ("round_floor", "bound"))
         assert bound * floor == pytest.approx(tokens) and floor > 1
-        assert select(result, metric="kept_heads", heads_used="chosen", batch=batch)["value"] in (1, 2)
+        chosen = {"heads_used": "chosen", "batch": batch}
+        assert select(result, metric="kept_heads", **chosen)["value"] in (1, 2)
+        # The trial takes five stretches at the least, where all prompts are two or three.
+        assert select(result, metric="calibration_share", **chosen)["value"] > 100
+        assert select(result, metric="calibration_speed", **chosen)["value"] > 0
+    for way in ("argmax", "typical"):
+        found = select(result, metric=f"tokens_per_forward_{way}", heads_used=2, temperature=1.0)
+        assert 1 <= found["value"] <= 2
     assert select(result, metric="tokens_per_forward", heads_used=2, temperature=1.0)["batch"] == 1
     assert not [row for row in result["metrics"] if row.get("temperature") == 1.0 and row["metric"] == "relative_speed"]
 

@@ -42,7 +42,9 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     context_T, between_X = torch.arange(8), torch.arange(20)
     whole = torch.cat(list(marginal.after_each(model, context_T, between_X)))
     monkeypatch.setattr(marginal, "CHUNK", 7)
-    torch.testing.assert_close(torch.cat(list(marginal.after_each(model, context_T, between_X))), whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        torch.cat(list(marginal.after_each(model, context_T, between_X))), whole, atol=1e-5, rtol=0
+    )
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "step_memory": {"repeats": 1, "step_tokens": 24},
     "choice_points": {"paths": 20},
     "information": {"pairs": 5, "symbols": 4},
+    "arithmetic": {},
+    "order": {},
 }
 
 

@@ -13,7 +13,10 @@ import pytest
 from mtp.config import RunConfig
 from mtp.data.corpora import load_corpus
 from mtp.data.examples import load_task
+from mtp.evals._code import best_temperature
 from mtp.evals.decoding import CHOSEN, heads_used
+from mtp.evals.rouge import ASPECTS, KINDS
+from mtp.evals.whitespace import ADDED, NONE
 from mtp.experiment import Experiment, evals_of_runs, load_all, load_scale
 from mtp.statistics import cross_fitted, estimates
 
@@ -34,7 +37,7 @@ def final_bits(config: RunConfig, head: int, rng: np.random.Generator) -> float:
     return 2.6 - 0.16 * math.log(size / 2e5) + 0.03 * math.log2(config.n_future) + 0.45 * far + rng.normal(0, 0.012)
 
 
-BENCHMARKS = {"humaneval": "HumanEval", "mbpp": "MBPP"}
+BENCHMARKS = {"humaneval": "HumanEval", "mbpp": "MBPP", "contests": "small contests"}
 
 
 def code_evaluation(
@@ -52,6 +55,8 @@ def code_evaluation(
         found = dict(zip(temperatures, [float(values.mean()) for values in each], strict=True))
         found |= {"oracle": max(found.values()), "cross-fitted": cross_fitted(each)[0]}
         numbers += [{"metric": "pass@k", **benchmark, "k": k, "temperature": t, "value": v} for t, v in found.items()]
+        best = best_temperature(dict(zip(temperatures, each, strict=True)))
+        numbers.append({"metric": "optimal_temperature", **benchmark, "k": k, **best})
     for metric in ("parses", "defines_entry_point", "passes_an_assertion"):
         numbers += [{"metric": metric, **benchmark, "temperature": t, "value": percent} for t in temperatures]
     rank = rng.uniform(40, 80, problems)
@@ -78,6 +83,52 @@ def decoding_evaluation(config: RunConfig, settings: Mapping[str, Any]) -> list[
             numbers += [{"metric": name, "value": value, **ends, **labels} for name in names]
             for head in range(2, 1 + (0 if k == CHOSEN else int(k))):
                 numbers.append({"metric": "acceptance", "head": head, "value": 100 / head, **labels})
+    return numbers
+
+
+def rouge_evaluation(rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Scores a little above chance; the second epoch is the best."""
+    numbers: list[dict[str, Any]] = [{"metric": "evaluation_epoch", "value": 2}]
+    for kind, aspect in itertools.product(KINDS, ASPECTS):
+        labels = {"rouge": kind, "aspect": aspect}
+        numbers.append({"metric": "chance", **labels, "value": 15.0})
+        for weights in ("last", "best epoch"):
+            value = 18 + rng.normal(0, 1)
+            ends = {"ci_low": value - 3, "ci_high": value + 3}
+            numbers.append({"metric": "rouge", "weights": weights, **labels, "value": value, **ends})
+    return numbers
+
+
+def whitespace_evaluation(settings: Mapping[str, Any], rng: np.random.Generator) -> list[dict[str, Any]]:
+    """What white space changes in the references' likelihood, around nothing."""
+    numbers: list[dict[str, Any]] = []
+    for benchmark, white in itertools.product(settings["benchmarks"], ADDED):
+        labels = {"benchmark": benchmark, "whitespace": white}
+        numbers.append({"metric": "reference_bits_per_byte", "value": 2 + rng.normal(0, 0.1), **labels})
+        if white != NONE:
+            numbers.append({"metric": "reference_bits_change", "value": rng.normal(0, 0.01), **labels})
+    return numbers
+
+
+def over_steps(config: RunConfig, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Choices that get better with training, at chance by likelihood."""
+    numbers: list[dict[str, Any]] = [{"metric": "chance", "task": "rest of a sentence", "value": 25.0}]
+    for step in [*(config.steps * i // 4 for i in range(1, 5)), "last"]:
+        for score, gain in (("gain", 15.0), ("likelihood", 0.0)):
+            done = 1.0 if step == "last" else int(step) / config.steps
+            labels = {"task": "rest of a sentence", "score": score, "training_step": step}
+            numbers.append({"metric": "accuracy", **labels, "value": 25 + gain * done + rng.normal(0, 1)})
+    return numbers
+
+
+def by_temperature(settings: Mapping[str, Any], rng: np.random.Generator) -> list[dict[str, Any]]:
+    """pass@k of sampled answers, the same at all temperatures but for noise."""
+    numbers: list[dict[str, Any]] = []
+    for k, group in itertools.product(settings["ks"], ("1", "2", "all")):
+        numbers.append({"metric": "chance", "group": group, "k": k, "value": 10.0 * k**0.7})
+        for temperature in (*settings["temperatures"], "oracle"):
+            labels = {"group": group, "k": k, "temperature": temperature}
+            numbers.append({"metric": "pass@k", **labels, "value": 15 * k**0.7 + rng.normal(0, 1)})
     return numbers
 
 
@@ -129,8 +180,16 @@ def run_files(config: RunConfig, evals: Mapping[str, Any], pass_rate: float) -> 
                     numbers.append(
                         {"metric": metric, **told, "value": right, "ci_low": right - 5, "ci_high": right + 4}
                     )
+        elif name == "whitespace":
+            numbers = whitespace_evaluation(settings, rng)
+        elif name == "choices":
+            numbers = over_steps(config, rng)
+        elif name == "sampled_match":
+            numbers = by_temperature(settings, rng)
         elif name == "decoding":
             numbers = decoding_evaluation(config, settings)
+        elif name == "rouge":
+            numbers = rouge_evaluation(rng)
         elif name in BENCHMARKS:
             percent = pass_rate * (1 + 0.1 * math.log2(config.n_future))
             numbers, more["per_problem"] = code_evaluation(name, settings, percent, bits[0] - 0.3, rng)
@@ -159,6 +218,9 @@ def measurement(experiment: Experiment) -> str:
             moves = [{"kind": kind, "terms": 3} for kind in ("forced", "consequential", "inconsequential", "forced")]
             world = {"question": "#..#/>.#*/#.X#", "answer": "RURD", "moves": moves}
             runs[name] |= {"figure_9": [target, target | {"context": "2", "hard": False}], "world": world}
+        if experiment.spec.measure == "order":
+            steps = [("forward", "input", "trunk"), ("forward", "trunk", "head 1"), ("backward", "head 1", "trunk")]
+            runs[name]["order"] = [dict(zip(("direction", "from", "to"), step, strict=True)) for step in steps]
     record = {"measure": experiment.spec.measure, "version": 1, "status": "measured", "reason": "", "runs": runs}
     return json.dumps({**record, "settings": {}, "seconds": 1.0, "provenance": PROVENANCE})
 

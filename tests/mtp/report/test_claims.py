@@ -95,6 +95,114 @@ def test_without_its_own_interval_a_measurement_decides_nothing() -> None:
     assert claims.own_difference([(exact, lone)]) == Interval(0.0, None, None)
 
 
+def claimed(folder: Path, line: str, **changes: object) -> dict[str, str]:
+    """The row of one more claim, `line` as YAML."""
+    return judge(folder, 5, spec=tiny.SPEC + f"  - {{text: more, where: here, {line}}}\n", **changes)
+
+
+def test_a_relative_effect(tmp_path: Path) -> None:
+    """Bits 2.0, 2.2 against 2.5, 2.75: 20 % fewer in both seeds, and fewer is better; the paper's 21.8 / 18.1."""
+    row = claimed(tmp_path, "metric: bits, these: {n_future: 1}, than: {n_future: 2}, relative: true")
+    assert (row["verdict"], row["measured_effect"], row["form"]) == ("holds", "20.0", "relative difference, %")
+    line = "metric: pass, these: {n_future: 2}, than: {n_future: 1}, relative: true"
+    row = claimed(tmp_path, line, passed=5.0)
+    assert row["published_effect"] == "20.442" and row["measured_effect"] == "0.0"
+    assert claimed(tmp_path, line)["reason"] == "every value is 0 at this scale"
+
+
+def test_level_within_a_margin(tmp_path: Path) -> None:
+    """0.505 +- 0.064 lies within 0.6 of 0 and beyond 0.4; of 0.5 one cannot tell."""
+    for within, said in ((0.6, "holds"), (0.5, "inconclusive"), (0.4, "reversed")):
+        line = f"metric: bits, these: {{n_future: 1}}, than: {{n_future: 2}}, within: {within}"
+        row = claimed(tmp_path, line, bits=CLOSE)
+        assert (row["verdict"], row["form"]) == (said, f"difference, 0 \N{PLUS-MINUS SIGN} {within:g}")
+
+
+def test_a_ratio_to_nothing_is_not_testable(tmp_path: Path) -> None:
+    bits = {(1, 0): 0.0, (1, 1): 2.2, (2, 0): 2.5, (2, 1): 2.75}
+    row = claimed(tmp_path, "metric: bits, these: {n_future: 2}, than: {n_future: 1}, relative: true", bits=bits)
+    assert row["verdict"] == "not testable at this scale" and "compare with is 0" in row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [  # n = 1: 2.0 and 2.02, mean 2.01, half width 12.7062 * 0.01 = 0.127062
+        ("above: 1.8", "holds"),
+        ("above: 1.9", "inconclusive"),
+        ("above: 2.2", "reversed"),
+        ("below: 2.2", "holds"),
+        ("below: 1.8", "reversed"),
+        ("near: 2, within: 0.2", "holds"),
+        ("near: 2, within: 0.1", "inconclusive"),
+        ("near: 3, within: 0.1", "reversed"),
+    ],
+)
+def test_a_value_against_a_number(tmp_path: Path, line: str, said: str) -> None:
+    """The value itself is shown, with what it is set against."""
+    bits = {(1, 0): 2.0, (1, 1): 2.02, (2, 0): 2.5, (2, 1): 2.75}
+    row = claimed(tmp_path, f"metric: bits, these: {{n_future: 1}}, {line}", bits=bits)
+    assert (row["verdict"], row["measured_effect"]) == (said, "2.01")
+    assert float(row["minimum_detectable_effect"]) == pytest.approx(0.127062, abs=1e-6)
+    assert row["form"].startswith("value, ") and (row["reason"] == "" or said != "holds")
+
+
+def test_the_papers_own_values(tmp_path: Path) -> None:
+    """Of several points the one that speaks most against the claim is shown; points without a number are counted."""
+    line = "metric: pass, near: published, within: 1"
+    row = claimed(tmp_path, line, passed=18.0)
+    assert (row["verdict"], row["measured_effect"], row["published_effect"]) == ("reversed", "-3.8", "")
+    assert row["reason"] == "the worst of 2 points; 1 more have no value"
+    row = claimed(tmp_path, "metric: pass, these: {n_future: 1}, near: published, within: 1", passed=18.0)
+    assert row["verdict"] == "holds" and len(row["runs"].split()) == 2
+    row = claimed(tmp_path, "metric: bits, near: published")
+    assert row["verdict"] == "not testable at this scale" and row["reason"] == "the paper reports no value"
+
+
+def test_arithmetic_is_exact(tmp_path: Path) -> None:
+    spec = tiny.SPEC.replace("metrics:\n", "metrics:\n  n: {title: steps, metric: steps, computed_at: here}\n")
+    spec += "  - {text: more, where: here, metric: n, these: {n_future: 1}, near: 20}\n"
+    row = judge(tmp_path, 5, spec=spec)
+    assert (row["verdict"], row["ci_low"], row["ci_high"], row["runs"]) == ("holds", "20.0", "20.0", "")
+
+
+def test_what_no_run_can_tell(tmp_path: Path) -> None:
+    row = claimed(tmp_path, "stated: 50 tonnes, untestable: an estimate of the authors")
+    assert row["verdict"] == "not testable at this scale" and row["reason"] == "an estimate of the authors"
+    assert (row["stated"], row["metric"], row["title"], row["measured_effect"]) == ("50 tonnes", "", "", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("metric: bits, these: {n_future: 1}", r"claims\.5: needs exactly one of than, above.* and has none of them"),
+        ("metric: bits, above: 1, below: 2", r"claims\.5: needs exactly one of .* and has above and below"),
+        (
+            "metric: bits, above: 1, relative: true",
+            r"claims\.5\.relative: belongs to a claim with than, not to",
+        ),
+        ("metric: bits, above: 1, within: 1", r"claims\.5\.within: belongs to a claim with than or near, not to"),
+        ("metric: bit, above: 1", r"claims\.5\.metric: unknown 'bit'; did you mean 'bits'"),
+        ("metric: bits, above: 1", r"claims\.5\.these: fits 3 points; name more axes"),
+    ],
+)
+def test_forms_are_checked(tmp_path: Path, line: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        claimed(tmp_path, line)
+
+
+def test_rows_as_people_read_them(tmp_path: Path) -> None:
+    """Differences have signs, values none; what the paper only states in words stands in place of its number."""
+    lines = [
+        "metric: bits, these: {n_future: 1}, above: 1.8",
+        "metric: bits, these: {n_future: 1}, than: {n_future: 2}, stated: a lot",
+    ]
+    spec = tiny.SPEC + "".join(f"  - {{text: more, where: here, {line}}}\n" for line in lines)
+    experiment = tiny.build(tmp_path, spec=spec)
+    frame = claims.judge_all({"tiny": experiment}, Results(tmp_path / "results", "tiny"))
+    value, difference = claims.shown(frame, {"tiny": experiment})[-2:]
+    assert value["ours"] == "2.100" and difference["ours"] == "+0.525" and difference["paper"] == "a lot"
+
+
 def test_pairs_over_the_other_axes(tmp_path: Path) -> None:
     """n = 1 and n = 2 are compared size by size."""
     spec = tiny.SPEC.replace("n_future: [1, 2, 3]}", "n_future: [1, 2, 3], size: [0.3B, 0.6B]}")

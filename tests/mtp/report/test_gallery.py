@@ -1,5 +1,9 @@
-"""The page: every link leads somewhere, nothing comes from outside, no torch is loaded."""
+"""The pages: every link leads somewhere, nothing comes from outside, numbers lead to runs, no torch is loaded."""
 
+import dataclasses
+import itertools
+import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -8,25 +12,70 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 
-from mtp.experiment import read_yaml
+from mtp.experiment import all_runs, load_all, load_scale, read_yaml
 from mtp.report import claims, comparisons, figures, gallery, tables
-from tests.mtp.report.conftest import EXPERIMENTS
+from tests.mtp.report.conftest import EXPERIMENTS, fabricate
 
 
-class Links(HTMLParser):
-    """Every href and src, and every id, of a page."""
+@dataclasses.dataclass
+class Element:
+    """A tag with what matters of it."""
 
-    def __init__(self) -> None:
+    tag: str
+    told: dict[str, str]
+
+
+class Page(HTMLParser):
+    """Every element of a page, and its links and ids."""
+
+    def __init__(self, path: Path) -> None:
         super().__init__()
-        self.links: list[str] = []
-        self.ids: list[str] = []
-        self.images_without_text = 0
+        self.path, self.elements = path, list[Element]()
+        self.text = path.read_text()
+        self.feed(self.text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        told = dict(attrs)
-        self.links += [told[key] or "" for key in ("href", "src") if key in told]
-        self.ids += [told["id"] or ""] if "id" in told else []
-        self.images_without_text += tag == "img" and not told.get("alt")
+        self.elements.append(Element(tag, {key: value or "" for key, value in attrs}))
+
+    def of(self, attribute: str) -> list[str]:
+        return [element.told[attribute] for element in self.elements if attribute in element.told]
+
+    @property
+    def links(self) -> list[str]:
+        return self.of("href") + self.of("src")
+
+    @property
+    def ids(self) -> list[str]:
+        return self.of("id")
+
+
+def target(page: Path, link: str) -> Path | None:
+    """The file that a link of a page leads to; None if it leads out or stays on the page."""
+    parts = urlparse(link)
+    return (page.parent / unquote(parts.path)).resolve() if parts.path and not parts.scheme else None
+
+
+def reached(index: Path) -> dict[Path, Page]:
+    """All pages that links lead to from the index, within its folder; checks every link on the way."""
+    done: dict[Path, Page] = {}
+    todo = [index.resolve()]
+    while todo:
+        path = todo.pop()
+        if path in done:
+            continue
+        page = done[path] = Page(path)
+        for link in page.links:
+            parts, found = urlparse(link), target(path, link)
+            if parts.scheme:
+                assert link in ("https://arxiv.org/abs/2404.19737", "data:,"), f"{path}: {link}"
+            elif found is None:
+                assert parts.fragment in page.ids, f"{path}: {link}"
+            else:
+                assert found.exists(), f"{path}: {link}"
+                assert not parts.fragment or parts.fragment in Page(found).ids, f"{path}: {link}"
+                if found.suffix == ".html" and found.is_relative_to(index.parent.resolve()):
+                    todo.append(found)
+    return done
 
 
 def experiments() -> list[Path]:
@@ -34,10 +83,14 @@ def experiments() -> list[Path]:
     return [*(EXPERIMENTS / "paper").glob("*.yaml"), *(EXPERIMENTS / "ablations").glob("*.yaml")]
 
 
+def options_of(folder: Path) -> list[str]:
+    options = ["--results", str(folder / "results"), "--figures", str(folder / "figures")]
+    return [*options, "--experiments", str(EXPERIMENTS)]
+
+
 def build(folder: Path) -> Path:
     """Tables, figures, claims and gallery of the whole suite."""
-    options = ["--results", str(folder / "results"), "--figures", str(folder / "figures")]
-    options += ["--experiments", str(EXPERIMENTS)]
+    options = options_of(folder)
     for path in experiments():
         if read_yaml(path).get("comparisons"):
             comparisons.main([path.stem, *options])
@@ -51,33 +104,110 @@ def build(folder: Path) -> Path:
     return folder / "figures/cpu/index.html"
 
 
-def test_page(cpu: Path) -> None:
-    page = build(cpu)
-    text = page.read_text()
-    links = Links()
-    links.feed(text)
-    assert links.images_without_text == 0
-    assert len(links.ids) == len(set(links.ids))
-    for link in links.links:
-        parts = urlparse(link)
-        if parts.scheme in ("https", "data"):
-            assert link in ("https://arxiv.org/abs/2404.19737", "data:,")
-        elif parts.path:
-            assert (page.parent / unquote(parts.path)).exists(), link
-        else:
-            assert parts.fragment in links.ids, link
-    for path in experiments():
-        assert f'id="{path.stem}"' in text
-    assert "not testable at this scale" in text and "Made-up CPU" in text
-    assert "<script src" not in text and "@import" not in text
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with results, figures and pages; tests only read it."""
+    folder = tmp_path_factory.mktemp("built")
+    fabricate(folder / "results", "cpu")
+    build(folder)
+    return folder
 
-    before = page.read_bytes()
-    (cpu / "results/cpu/table1.csv").unlink()
+
+@pytest.fixture(scope="module")
+def pages(built: Path) -> dict[Path, Page]:
+    """Every page, all of whose links were followed."""
+    return reached(built / "figures/cpu/index.html")
+
+
+def test_every_page_is_reached_and_complete(built: Path, pages: dict[Path, Page]) -> None:
+    folder = (built / "figures/cpu").resolve()
+    assert set(pages) == set(folder.rglob("*.html"))
+    assert {path.stem for path in experiments()} | {"index"} == {p.stem for p in pages if p.parent == folder}
+    suite = load_all(load_scale("cpu", EXPERIMENTS), EXPERIMENTS)
+    shown = {p.stem for p in pages if p.parent == folder / "runs"} - {"index"}
+    assert shown == set(all_runs(suite)) | {name for e in suite.values() for name in e.configurations}
+    for page in pages.values():
+        assert len(page.ids) == len(set(page.ids)), page.path
+        assert gallery.MARK in page.text and "@import" not in page.text
+        assert all("alt" in element.told for element in page.elements if element.tag == "img")
+        for pointer in page.of("popovertarget"):
+            assert pointer in page.ids
+        for name in page.of("aria-labelledby"):
+            assert name in page.ids
+
+
+def test_index_lists_every_exhibit_in_order_with_its_state(built: Path, pages: dict[Path, Page]) -> None:
+    index = pages[(built / "figures/cpu/index.html").resolve()]
+    suite = load_all(load_scale("cpu", EXPERIMENTS), EXPERIMENTS)
+    order = [experiment.name for experiment in claims.in_paper_order(suite)]
+    assert [e.told["id"] for e in index.elements if e.told.get("class") == "exhibit"] == order
+    assert "not testable at this scale" in index.text and "Made-up CPU" in index.text
+    assert "partly measured" in index.text
+    for before, after in itertools.pairwise(order):
+        page = pages[(built / f"figures/cpu/{before}.html").resolve()]
+        steps = [e.told["href"] for e in page.elements if e.told.get("rel") == "next"]
+        assert set(steps) == {f"{after}.html"}
+
+
+def test_from_a_number_to_its_run_in_two_clicks(built: Path, pages: dict[Path, Page]) -> None:
+    """Ours in a table is a link to the run, or a button that opens a list of such links."""
+    runs = (built / "results/cpu/runs").resolve()
+    table1 = pages[(built / "figures/cpu/table1.html").resolve()]
+    numbers = [e for e in table1.elements if e.told.get("class") == "trace"]
+    assert len(numbers) > 40
+    behind = re.findall(r'<div id="(row-\d+)".*?</div>', table1.text, re.DOTALL)
+    assert set(behind) <= set(table1.ids) and behind
+    listed = re.search(r'<div id="row-1".*?</div>', table1.text, re.DOTALL)
+    assert listed
+    hrefs = re.findall(r'href="([^"]+)"', listed[0])
+    assert len(hrefs) == 3
+    for href in hrefs:
+        path = target(table1.path, href)
+        assert path is not None
+        page, name = pages[path], path.stem
+        found = {target(path, link) for link in page.links}
+        assert {runs / name / "config.json", runs / name / "validation.csv", table1.path} <= found
+        assert f"--config {built}/results/cpu/runs/{name}/config.json" in page.text
+        assert "python -m mtp.train" in page.text and f"snakemake --cores all {built}/results" in page.text
+        assert "Made-up CPU" in page.text and "<td>bytes</td>" in page.text
+
+
+def test_a_single_run_is_linked_directly_and_measured_configurations_have_pages(
+    built: Path, pages: dict[Path, Page]
+) -> None:
+    table = pages[(built / "figures/cpu/tableS5.html").resolve()]
+    links = {e.told["href"] for e in table.elements if e.tag == "a" and e.told.get("class") == "trace"}
+    assert links and all(link.startswith("runs/random-") for link in links)
+    page = pages[(table.path.parent / links.pop()).resolve()]
+    assert "python -m mtp.measure" in page.text and "nothing is trained" in page.text
+
+
+def test_a_run_and_the_one_that_it_starts_from_link_each_other(built: Path, pages: dict[Path, Page]) -> None:
+    suite = load_all(load_scale("cpu", EXPERIMENTS), EXPERIMENTS)
+    folder = (built / "figures/cpu/runs").resolve()
+    children = {name: config.init_from for name, config in all_runs(suite).items() if config.init_from}
+    assert children
+    for child, parent in children.items():
+        page = pages[folder / f"{child}.html"]
+        assert f"{parent}.html" in page.links and f"runs/{parent}" in page.text.split("--start ")[1]
+        assert f"{child}.html" in pages[folder / f"{parent}.html"].links
+
+
+def test_pages_of_what_is_gone_go_and_files_of_others_stay(built: Path, tmp_path: Path) -> None:
+    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / "figures/cpu"
+    (folder / "gone.html").write_text(f"<!DOCTYPE html>{gallery.MARK}")
+    (folder / "runs/gone.html").write_text("")
+    (folder / "mine.html").write_text("<!DOCTYPE html>")
+    gallery.main(options_of(tmp_path))
+    assert not (folder / "gone.html").exists() and not (folder / "runs/gone.html").exists()
+    assert (folder / "mine.html").exists()
+
+    before = {path: path.read_bytes() for path in folder.rglob("*.html")}
+    (tmp_path / "results/cpu/table1.csv").unlink()
     with pytest.raises(SystemExit):
-        gallery.main(
-            ["--results", str(cpu / "results"), "--figures", str(cpu / "figures"), "--experiments", str(EXPERIMENTS)]
-        )
-    assert page.read_bytes() == before
+        gallery.main(options_of(tmp_path))
+    assert {path: path.read_bytes() for path in folder.rglob("*.html")} == before
 
 
 def test_no_torch() -> None:
@@ -87,8 +217,6 @@ def test_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=EXPERIMENTS.parent).returncode == 0
 
 
-def test_paper_order(cpu: Path) -> None:
-    from mtp.experiment import load_all, load_scale
-
+def test_paper_order() -> None:
     order = [e.name for e in claims.in_paper_order(load_all(load_scale("cpu", EXPERIMENTS), EXPERIMENTS))]
     assert order.index("fig3") < order.index("table1")

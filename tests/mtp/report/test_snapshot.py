@@ -2,13 +2,12 @@
 
 import shutil
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from mtp.report import snapshot
 from tests.mtp.report.conftest import EXPERIMENTS
-from tests.mtp.report.test_gallery import Links, build
+from tests.mtp.report.test_gallery import Page, build, reached, target
 
 
 def options(folder: Path) -> list[str]:
@@ -17,9 +16,7 @@ def options(folder: Path) -> list[str]:
 
 
 def test_works_alone(cpu: Path) -> None:
-    page = build(cpu)
-    shown = Links()
-    shown.feed(page.read_text())
+    shown = reached(build(cpu))
     stale = cpu / "docs/gallery/cpu/gone.svg"
     stale.parent.mkdir(parents=True)
     stale.write_text("")
@@ -27,30 +24,25 @@ def test_works_alone(cpu: Path) -> None:
     assert not stale.exists()
     assert [path.name for path in (cpu / "docs/gallery").iterdir()] == ["cpu"]
 
-    claims, table = (page.parents[2] / "results/cpu" / name for name in ("claims.csv", "table1.csv"))
+    claims, table = (cpu / "results/cpu" / name for name in ("claims.csv", "table1.csv"))
     new = cpu / "docs/gallery/cpu"
     assert (new / "claims.csv").read_bytes() == claims.read_bytes()
     assert (new / "table1.csv").read_bytes() == table.read_bytes()
     shutil.rmtree(cpu / "results")
     shutil.rmtree(cpu / "figures")
-    links = Links()
-    links.feed((new / "index.html").read_text())
-    assert links.ids == shown.ids
-    kept = set()
-    for link in links.links:
-        parts = urlsplit(link)
-        if not parts.scheme and parts.path:
-            path = (new / unquote(parts.path)).resolve()
-            assert path.exists(), link
-            kept.add(path.relative_to(new) if path.is_relative_to(new) else path)
-    drawn = {Path(link.rsplit("/", 1)[-1]) for link in shown.links if link.endswith(".svg")}
-    assert drawn and drawn <= kept
-    assert EXPERIMENTS / "paper" / "table1.yaml" in kept
-    records = [path for path in kept if path.name == "config.json"]
-    runs = {link for link in shown.links if link.endswith("config.json")}
-    assert len(records) == len(list((new / "runs").iterdir())) == len(runs) > 0
-    assert {path.relative_to(new) for path in new.rglob("*") if path.is_file()} <= kept | {Path("index.html")}
-    assert "committed snapshot" in (new / "index.html").read_text()
+    pages = reached(new / "index.html")
+    same = {path.relative_to(new.resolve()): page.ids for path, page in pages.items()}
+    assert same == {path.relative_to((cpu / "figures/cpu").resolve()): page.ids for path, page in shown.items()}
+    kept = set(pages)
+    for path, page in pages.items():
+        kept |= {found for link in page.links if (found := target(path, link))}
+    drawn = {Path(link).name for page in shown.values() for link in page.links if link.endswith(".svg")}
+    assert drawn and drawn <= {path.name for path in kept}
+    assert (EXPERIMENTS / "paper" / "table1.yaml").resolve() in kept
+    assert {path.resolve() for path in new.rglob("*") if path.is_file()} <= kept
+    texts = {path: page.text for path, page in pages.items()}
+    assert [path.name for path, text in texts.items() if "committed snapshot" in text] == ["index.html"]
+    assert not any("<li></li>" in text for text in texts.values())
 
 
 def test_no_page_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,16 +53,45 @@ def test_no_page_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "index.html: no such file" in message and message.count("\n") == 1
 
 
+def small(folder: Path) -> Path:
+    """An index with one picture, one page below it, and a log that stays behind."""
+    index = folder / "figures/cpu/index.html"
+    (index.parent / "runs").mkdir(parents=True)
+    index.write_text('<header></header><a href="runs/a.html#x">a</a><img src="a%20b.svg" alt="">')
+    log = folder / "results/cpu/logs/a.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("")
+    (index.parent / "runs/a.html").write_text(
+        '<p id="x">end · <a href="../../../results/cpu/logs/a.log">all of it</a></p><a href="../index.html">up</a>'
+    )
+    (index.parent / "a b.svg").write_text('<svg>\n <!-- a\nb --><path d="M 1.23456\n-0.123456 2.0001"/>\n</svg>')
+    return index
+
+
 def test_a_missing_file_keeps_the_old_snapshot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = tmp_path / "figures/cpu/index.html"
-    page.parent.mkdir(parents=True)
-    page.write_text('<header></header><a href="#x">x</a><img src="a%20b.svg" alt="">')
-    (page.parent / "a b.svg").write_text("<svg/>")
+    index = small(tmp_path)
     snapshot.main(options(tmp_path))
     new = tmp_path / "docs/gallery/cpu"
-    assert sorted(path.name for path in new.iterdir()) == ["a b.svg", "index.html"]
-    (page.parent / "a b.svg").unlink()
+    assert sorted(path.name for path in new.iterdir()) == ["a b.svg", "index.html", "runs"]
+    (index.parent / "a b.svg").unlink()
     with pytest.raises(SystemExit):
         snapshot.main(options(tmp_path))
     assert "a b.svg, which does not exist" in capsys.readouterr().err
     assert (new / "a b.svg").exists()
+
+
+def test_what_is_left_behind_and_what_is_slimmed(tmp_path: Path) -> None:
+    small(tmp_path)
+    snapshot.main(options(tmp_path))
+    new = tmp_path / "docs/gallery/cpu"
+    assert (new / "runs/a.html").read_text() == '<p id="x">end</p><a href="../index.html">up</a>'
+    assert 'href="runs/a.html#x"' in Page(new / "index.html").text
+    assert (new / "a b.svg").read_text() == '<svg><path d="M1.23 -0.1235 2"/></svg>'
+
+
+def test_a_picture_cannot_be_left_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    index = small(tmp_path)
+    index.write_text('<img src="../../results/cpu/logs/a.log" alt="">')
+    with pytest.raises(SystemExit):
+        snapshot.main(options(tmp_path))
+    assert "which a snapshot does not hold" in capsys.readouterr().err

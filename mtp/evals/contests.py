@@ -1,0 +1,55 @@
+"""pass@k on the test problems of a finetuning set of programs, tagged as correct (Section 3.6, Figure 4).
+
+The problems are those of the run's own corpus: CodeContests, or the stand-in `small contests`. Every one is asked for
+with the tag that right solutions have in training. As the paper does, each k takes its best temperature ("oracle").
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mtp import finetuning
+from mtp.data.storage import read_manifest
+from mtp.errors import UserError
+from mtp.evals import _code
+from mtp.problems import Problem
+
+VERSION = 1
+PARTS = ("task_id", "opening", "reference", "prelude", "tests")
+check = _code.check
+
+
+def ready(settings: Mapping[str, Any]) -> None:
+    """Raises `Unavailable` where programs cannot be executed."""
+    _code.ready()
+
+
+def problem_of(example: finetuning.Example) -> Problem:
+    """The problem behind a test example; what is needed beside the question lies in `about`."""
+    about = example.about
+    return Problem(
+        prompt=example.question,
+        entry_points=tuple(about["entry_points"]),
+        stops=tuple(about.get("stops", ())),
+        quoted=about.get("quoted", False),
+        **{part: about[part] for part in PARTS},
+    )
+
+
+def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path, workers: int) -> dict[str, Any]:
+    """Settings: those of `humaneval`.
+
+    Raises:
+        UserError: missing files, a finetuning set without problems, or programs that could not be executed.
+    """
+    name = read_manifest(data_dir).get("corpus", {}).get("set")
+    if name is None:
+        raise UserError(
+            f"{data_dir}: is not a finetuning set; the evaluation contests asks problems of the run's corpus"
+        )
+    made = finetuning.module(name)
+    examples = finetuning.read(data_dir, "test")
+    if any("tests" not in example.about for example in examples):
+        raise UserError(f"{data_dir}: its test examples have no tests that a program could pass")
+    problems = tuple(problem_of(example) for example in examples)
+    return _code.run("contests", made.NAME, problems, model_dir, data_dir, settings, out_dir, workers)
