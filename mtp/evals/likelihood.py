@@ -32,18 +32,18 @@ HELD_OUT_EXAMPLES = "held-out examples"
 
 def check(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Raises `UserError` naming the key."""
-    found = checked(settings, {"limit_bytes": int, "batch_size": int}, {})
-    positive(found, "limit_bytes", "batch_size")
+    found = checked(settings, {"limit_bytes": int, "batch_size": int}, {"references": int})
+    positive(found, "limit_bytes", "batch_size", "references")
     return found
 
 
-def reference_sequences(vocabulary: "Vocabulary") -> list[tuple[np.ndarray, int]]:
-    """Tokens of prompt and solution, and where the solution starts.
+def reference_sequences(vocabulary: "Vocabulary", count: int | None = None) -> list[tuple[np.ndarray, int]]:
+    """Tokens of prompt and solution, and where the solution starts, of the first `count` problems (default: all).
 
     Both are encoded on their own, as in sampling: the model is never shown a token that spans the border.
     """
     found = []
-    for problem in humaneval.load():
+    for problem in humaneval.load()[:count]:
         prompt, solution = vocabulary.encode(problem.prompt), vocabulary.encode(problem.reference)
         found.append((np.concatenate([prompt, solution]), len(prompt)))
     return found
@@ -66,7 +66,8 @@ def records(text: str, found: "Score") -> list[dict[str, Any]]:
 
 
 def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path, workers: int) -> dict[str, Any]:
-    """Evaluate; settings: limit_bytes (held-out text to score, in bytes) and batch_size (windows).
+    """Evaluate; settings: limit_bytes (held-out text to score, in bytes), batch_size (windows), references (only the
+    first so many of HumanEval's).
 
     Raises:
         UserError: missing files.
@@ -80,7 +81,7 @@ def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path
     stride = max(1, config.context // 2)
     held_out = held_out_windows(data_dir, vocabulary, config.context, settings["limit_bytes"])
     if task_of(data_dir) is None:
-        texts = {HELD_OUT: held_out, REFERENCES: reference_sequences(vocabulary)}
+        texts = {HELD_OUT: held_out, REFERENCES: reference_sequences(vocabulary, settings.get("references"))}
     else:
         texts = {HELD_OUT_EXAMPLES: held_out}
     metrics: list[dict[str, Any]] = []
