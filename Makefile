@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := reproduce
-.PHONY: reproduce test gpu paper smoke plan report gallery bench-train bench-sample bench-decode bench-sandbox lint format lock clean help
+.PHONY: reproduce test gpu paper smoke plan report gallery bench-train bench-sample bench-decode bench-sandbox lm-eval lint format lock clean help
 
 reproduce: $(VENV)/.installed ## every table and figure at the default (cpu) scale
 	@$(BIN)/python -m mtp.unlock
@@ -52,6 +52,9 @@ bench-sample: $(VENV)/bench/.installed ## our sampling against Hugging Face gene
 
 bench-decode: $(VENV)/bench/.installed ## our decoding against Hugging Face generate, a round against its floor, 10 to 30 minutes (docs/benchmarks.md)
 	@$(VENV)/bench/bin/python -m mtp.bench.decode $(BENCH)
+
+lm-eval: $(VENV)/.installed ## add the lm-eval harness to .venv (Figures 5 and S12, python -m mtp.lm_eval)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-lm-eval.txt
 
 lint: $(VENV)/.installed ## ruff, mypy, snakefmt, snakemake --lint
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mtp import evals, experiment, measures, problems, provenance
+from mtp import evals, experiment, imported, measures, problems, provenance
 from mtp.data.corpora import Corpus, Finetuning, Synthetic, load_corpus
 from mtp.errors import UserError
 from mtp.modules import named_by
@@ -150,6 +150,29 @@ class Suite:
 
     def run_json(self, run: str) -> str:
         return self.runs[run].to_json()
+
+    @property
+    def imported(self) -> list[str]:
+        """Runs whose weights others have trained."""
+        return [name for name, run in self.runs.items() if run.checkpoint]
+
+    @property
+    def trained(self) -> list[str]:
+        """All other runs."""
+        return [name for name, run in self.runs.items() if not run.checkpoint]
+
+    def checkpoint_files(self, run: str) -> list[str]:
+        """What a run's weights are taken from."""
+        return imported.files_of(self.runs[run])
+
+    def pieces_model(self, corpus: str, size: str) -> list[str]:
+        """The SentencePiece model that a corpus is encoded with: that of the checkpoints which read it."""
+        found = (
+            str(imported.tokenizer_of(run.checkpoint))
+            for run in self.runs.values()
+            if run.checkpoint and (run.corpus, run.vocabulary) == (corpus, f"sp{size}")
+        )
+        return list(found)[:1]
 
     def start_files(self, run: str) -> list[str]:
         """Weights and record of the run that a run starts from, if it starts from one."""

@@ -26,9 +26,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mtp import evals as evaluations
-from mtp import floors, lineage, machine, measures
+from mtp import floors, imported, lineage, machine, measures
 from mtp.config import RunConfig, nearest
 from mtp.errors import UserError
+from mtp.units import amount
 
 EXPERIMENTS = Path("experiments")
 RANDOM_TOKENS = "random"
@@ -478,6 +479,8 @@ def _resolve(
     if parent:
         flat.setdefault("layers", lineage.layers_of_child(parent, flat))
         flat["init_from"] = parent.name()
+    if (checkpoint := str(flat.get("checkpoint", ""))) and not measured:
+        return imported.lacking(checkpoint, str(flat["vocabulary"])) or flat
     return flat
 
 
@@ -558,7 +561,8 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS, restricted: bool
                 reason = reason or before
             runs: list[RunConfig] = []
             starts: list[RunConfig] = []
-            for seed in [grid["seed"]] if "seed" in grid else seeds:
+            drawn = seeds[:1] if told.get("checkpoint") else seeds  # of weights that are there is one set
+            for seed in [grid["seed"]] if "seed" in grid else drawn:
                 try:
                     if reason and begun:
                         break  # the start of a point that is not run need not be possible at this scale
@@ -633,22 +637,39 @@ def evals_of_runs(experiments: Mapping[str, Experiment]) -> dict[str, set[str]]:
     return wanted
 
 
+def duration(seconds: float) -> str:
+    """Minutes, or hours from two on."""
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.0f} h"
+
+
 def summary(experiments: Mapping[str, Experiment], scale: Scale, cores: int = 1) -> str:
-    """What will run and about how long, in a few lines."""
+    """What will run, how large it is and about how long it takes, a line per experiment.
+
+    Times come from the FLOPs of training at the scale's `flops_per_second`; where runs take GPUs they are GPU hours.
+    Experiments share runs, so their times add up to more than the whole.
+    """
     runs = all_runs(experiments)
     flops = sum(run.flops for run in runs.values())
-    seconds = flops / scale.flops_per_second / max(1, cores)
-    time = f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.0f} h"
+    seconds = flops / scale.flops_per_second
+    jobs = f"{duration(seconds / max(1, cores))} with {cores} job(s) side by side"
     lines = [
         f"Scale {scale.scale}: {scale.about}",
-        f"{len(experiments)} experiments share {len(runs)} training runs ({flops:.2e} FLOPs);"
-        f" all of it takes about {time} with {cores} job(s) side by side, less what is done already.",
+        f"{len(experiments)} experiments share {len(runs)} training runs"
+        f" ({amount(sum(run.tokens for run in runs.values()))} tokens, {flops:.2e} FLOPs); all of it takes about"
+        f" {f'{seconds / 3600:,.0f} GPU hours' if scale.gpus_per_run else jobs}, less what is done already.",
     ]
     for name, experiment in experiments.items():
-        run, not_run = len(experiment.configurations), sum(1 for p in experiment.points if p.skipped)
-        what = "steps measured" if experiment.spec.measure else "runs"
+        configurations = experiment.configurations.values()
+        not_run = sum(1 for p in experiment.points if p.skipped)
+        told = f"{len(configurations):>4} {'steps measured' if experiment.spec.measure else 'runs'}"
+        if experiment.runs:
+            weights = sorted(run.parameters for run in configurations)
+            sizes = " to ".join(dict.fromkeys(amount(w) for w in (weights[0], weights[-1])))
+            hours = sum(run.flops for run in configurations) / scale.flops_per_second
+            time = f"{hours / 3600:,.0f} GPU hours" if scale.gpus_per_run else duration(hours)
+            told += f" of {sizes} weights, {amount(sum(run.tokens for run in configurations))} tokens, {time}"
         rest = f", {not_run} grid points not run at this scale" if not_run else ""
-        lines.append(f"  {name:<16} {run:>4} {what}{rest}: {experiment.spec.title}")
+        lines.append(f"  {name:<16}{told}{rest}: {experiment.spec.title}")
     return "\n".join(lines)
 
 

@@ -252,3 +252,15 @@ def test_arithmetic_of_a_point_here_and_at_another_scale(root: Path) -> None:
     assert millions["linear"] == pytest.approx(plain + 4 * d * d / 1e6)
     assert millions["replicated unembeddings"] == pytest.approx(plain + 3 * V * d / 1e6)
     assert millions["DeepSeek-V3 chain"] == pytest.approx(plain + 3 * (2 * d * d + 2 * d) / 1e6)
+
+
+def test_the_summary_tells_sizes_tokens_and_gpu_hours() -> None:
+    scale = load_scale("paper", ROOT / "experiments")
+    experiments = load_all(scale, ROOT / "experiments")
+    told = summary(experiments, scale).splitlines()
+    table1 = next(line for line in told if line.strip().startswith("table1"))
+    runs = experiments["table1"].runs.values()
+    hours = sum(run.flops for run in runs) / scale.flops_per_second / 3600
+    assert f"{len(runs)} runs of 6.48B to 6.74B weights" in table1 and f"{hours:,.0f} GPU hours" in table1
+    assert "GPU hours, less what is done already" in told[1]
+    assert "GPU hours" not in summary(experiments, load_scale("cpu", ROOT / "experiments"))

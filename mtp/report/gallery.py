@@ -19,7 +19,7 @@ from mtp.report.results import NOT_TESTABLE, points_of
 from mtp.report.run_page import Runs
 from mtp.report.templates import render
 from mtp.report.tidy import read
-from mtp.report.words import amount
+from mtp.units import amount
 
 MARK = '<meta name="generator" content="mtp.report.gallery">'
 """Stands in every page, so that pages of experiments that are gone can be told from files of others."""

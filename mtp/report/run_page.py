@@ -18,7 +18,7 @@ from mtp.report import cli
 from mtp.report.links import Link, relative, snakemake
 from mtp.report.results import Results, points_of
 from mtp.report.tables import in_words
-from mtp.report.words import amount
+from mtp.units import amount
 
 LOG_LINES = 6
 """Last lines of a log that are shown on the page itself."""
@@ -102,11 +102,12 @@ class Runs:
         }
         if run not in self.trained:
             return told
+        told |= {"tokens": amount(config.tokens), "tokens_sort": config.tokens}
+        if config.checkpoint:  # its curves are not ours to show
+            return told | {"bytes_sort": ""} | dict.fromkeys(("bytes", "loss", "held_out"), "\N{EN DASH}")
         last = self.results.series(run, "metrics.csv").iloc[-1]
         held_out = self.results.series(run, "validation.csv").iloc[-1]
         return told | {
-            "tokens": amount(config.tokens),
-            "tokens_sort": config.tokens,
             "bytes": amount(float(last["bytes"])),
             "bytes_sort": int(last["bytes"]),
             "loss": f"{last['loss_1']:.3f}",
@@ -140,7 +141,9 @@ class Runs:
         if config.init_from:
             options["--start"] = folder / config.init_from
         train = "python -m mtp.train"
-        if scale.gpus_per_run > 1:
+        if config.checkpoint:
+            train, options = "python -m mtp.released", {"--checkpoint": config.checkpoint, "--config": folder / run}
+        elif scale.gpus_per_run > 1:
             train = f"torchrun --standalone --nproc_per_node={scale.gpus_per_run} -m mtp.train"
             options["--parallel"] = scale.parallel
         told = [
@@ -198,6 +201,7 @@ class Runs:
         return {
             "line": self.line(run, page),
             "flops": f"{config.flops:.1e}",
+            "checkpoint": config.checkpoint,
             "non_embedding": amount(config.non_embedding_parameters),
             "changed": changed,
             "left": {key: value for key, value in config.to_dict().items() if key not in changed},

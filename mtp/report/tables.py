@@ -72,11 +72,11 @@ class Cell:
 
 
 def _spread(row: Any, digits: int) -> str:
-    """The interval as ± half its width; empty without one."""
-    if not row.ci_low:
+    """The interval as ± half its width; empty without one, and for what is counted or computed."""
+    half = (float(row.ci_high) - float(row.ci_low)) / 2 if row.ci_low else 0.0
+    if not half:
         return ""
-    half = (float(row.ci_high) - float(row.ci_low)) / 2
-    return f"± {half:.{digits}f}" if half >= 0.5 * 10**-digits or half == 0 else f"± <{10**-digits:.{digits}f}"
+    return f"± {half:.{digits}f}" if half >= 0.5 * 10**-digits else f"± <{10**-digits:.{digits}f}"
 
 
 def _cell(row: Any, metric: Metric) -> Cell:

@@ -5,14 +5,6 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def amount(x: float) -> str:
-    """12300000 -> "12.3M"."""
-    for unit, name in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if x >= unit * 0.9995:
-            return f"{x / unit:.3g}{name}"
-    return f"{x:.3g}"
-
-
 def axis_title(axis: str) -> str:
     """An axis in the paper's words; `start.n_future` is that of the run which a run starts from."""
     if axis.startswith("start."):

@@ -67,13 +67,42 @@ rule tokens:
     params:
         code=SUITE.code("mtp.data.tokenizer"),
         source=lambda w, input: os.path.dirname(input.text),
-        tokenizer=lambda w, input: " ".join(f"--tokenizer {os.path.dirname(t)}" for t in input.tokenizer),
+        tokenizer=lambda w, input: " ".join(
+            f"--tokenizer {os.path.dirname(t)}" for t in input.tokenizer
+        ),
         out=lambda w, output: os.path.dirname(output.manifest),
     message:
         "corpus {wildcards.corpus}: {wildcards.vocab_size} byte-level BPE tokens (log: {log})"
     shell:
         "python -m mtp.prepare tokens --bytes-dir {params.source:q} --vocab-size {wildcards.vocab_size}"
         " {params.tokenizer} --out {params.out:q} > {log:q} 2>&1"
+
+
+rule pieces:
+    """Encode a corpus with the SentencePiece model of weights that others have trained."""
+    input:
+        text="results/data/{corpus}/bytes/manifest.json",
+        model=lambda w: SUITE.pieces_model(w.corpus, w.vocab_size),
+    output:
+        "results/data/{corpus}/sp{vocab_size}/train.bin",
+        "results/data/{corpus}/sp{vocab_size}/valid.bin",
+        "results/data/{corpus}/sp{vocab_size}/tokenizer.model",
+        manifest="results/data/{corpus}/sp{vocab_size}/manifest.json",
+    log:
+        "results/data/logs/{corpus}.sp{vocab_size}.log",
+    priority: 2000
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        code=SUITE.code("mtp.data.encode_pieces"),
+        source=lambda w, input: os.path.dirname(input.text),
+        out=lambda w, output: os.path.dirname(output.manifest),
+    message:
+        "corpus {wildcards.corpus}: {wildcards.vocab_size} SentencePiece pieces (log: {log})"
+    shell:
+        "python -m mtp.data.encode_pieces --bytes-dir {params.source:q} --model {input.model:q} --out {params.out:q}"
+        " > {log:q} 2>&1"
 
 
 rule baselines:

@@ -10,6 +10,8 @@ rule train:
         record=f"{RESULTS}/runs/{{run}}/config.json",
     log:
         f"{RESULTS}/logs/train/{{run}}.log",
+    wildcard_constraints:
+        run="|".join(SUITE.trained) or "none",
     priority: 100
     conda:
         "../../environment.yml"
@@ -29,3 +31,30 @@ rule train:
     shell:
         "{params.train} --config {params.config:q} --code {params.code} --data {params.data:q}"
         " --out {params.out:q} {params.start} --checkpoint-seconds {params.checkpoint_seconds} > {log:q} 2>&1"
+
+
+rule released:
+    """A run whose weights others have trained: their checkpoint is checked and converted (docs/checkpoints.md)."""
+    input:
+        lambda w: SUITE.checkpoint_files(w.run),
+    output:
+        weights=f"{RESULTS}/runs/{{run}}/model.safetensors",
+        record=f"{RESULTS}/runs/{{run}}/config.json",
+    log:
+        f"{RESULTS}/logs/train/{{run}}.log",
+    wildcard_constraints:
+        run="|".join(SUITE.imported) or "none",
+    priority: 100
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        config=lambda w: SUITE.run_json(w.run),
+        code=SUITE.code("mtp.released"),
+        folder=lambda w, input: os.path.dirname(input[0]),
+        out=lambda w, output: os.path.dirname(output.record),
+    message:
+        "import {wildcards.run} (follow: tail -f {log})"
+    shell:
+        "python -m mtp.released --checkpoint {params.folder:q} --config {params.config:q} --code {params.code}"
+        " --out {params.out:q} > {log:q} 2>&1"

@@ -10,7 +10,8 @@ from matplotlib.ticker import FuncFormatter
 from mtp.experiment import Point
 from mtp.report import style
 from mtp.report.picture import Picture
-from mtp.report.words import amount, value_title
+from mtp.report.words import value_title
+from mtp.units import amount
 
 
 def _curve(picture: Picture, point: Point, column: str) -> dict[str, list[float]]:

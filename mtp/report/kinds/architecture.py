@@ -11,7 +11,7 @@ from mtp.config import RunConfig
 from mtp.report import style
 from mtp.report.picture import Picture
 from mtp.report.results import selects
-from mtp.report.words import amount
+from mtp.units import amount
 
 
 def _box(axes: Axes, x: float, y: float, width: float, text: str, color: str) -> None:

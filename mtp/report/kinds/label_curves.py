@@ -18,7 +18,8 @@ from mtp.experiment import Point
 from mtp.report import published, style
 from mtp.report.picture import Picture
 from mtp.report.results import MEASURED, Interval, same, selects, t_interval
-from mtp.report.words import amount, value_title
+from mtp.report.words import value_title
+from mtp.units import amount
 
 CHANCE = "chance"
 COLUMNS = 4

@@ -17,7 +17,8 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from mtp.experiment import Point
 from mtp.report import style
 from mtp.report.picture import Picture
-from mtp.report.words import amount, value_title
+from mtp.report.words import value_title
+from mtp.units import amount
 
 COMPRESSORS = ("gzip -9", "xz -9")
 

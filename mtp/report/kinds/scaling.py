@@ -17,7 +17,8 @@ from mtp.experiment import Point
 from mtp.report import style
 from mtp.report.picture import Picture
 from mtp.report.results import MEASURED, Interval
-from mtp.report.words import amount, value_title
+from mtp.report.words import value_title
+from mtp.units import amount
 
 
 def nominal(rung: Any, place: int) -> float:

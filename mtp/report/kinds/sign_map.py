@@ -20,7 +20,7 @@ from mtp.report import style
 from mtp.report.kinds.scaling import nominal
 from mtp.report.picture import Picture
 from mtp.report.results import MEASURED, selects, t_interval
-from mtp.report.words import amount
+from mtp.units import amount
 
 RESAMPLES = 2000
 LEVEL = 90
