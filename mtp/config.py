@@ -304,6 +304,10 @@ class RunConfig:
             f"loss_on: answers stand behind the byte '='; vocabulary: {self.vocabulary} has tokens",
         )
         need(
+            not (self.checkpoint and self.init_from),
+            f"checkpoint: {self.checkpoint} brings its weights; it cannot start from {self.init_from} too",
+        )
+        need(
             not self.teacherless or self.loss_on == "answers",
             "teacherless: questions are not to be predicted from pads; it needs loss_on: answers",
         )
@@ -354,11 +358,15 @@ class RunConfig:
         return self.all_layers - self.n_future * self.layout.layers_per_head
 
     @property
+    def ffn_multiple(self) -> int:
+        """What the width of SwiGLU is a multiple of."""
+        return 256 if self.dim >= 1024 else 32
+
+    @property
     def ffn_dim(self) -> int:
         """Width of SwiGLU: 8/3 dim (so that a block has 12 dim^2 weights), rounded up as Llama does."""
-        multiple = 256 if self.dim >= 1024 else 32
         exact = 8 * self.dim // 3
-        return -(-exact // multiple) * multiple
+        return -(-exact // self.ffn_multiple) * self.ffn_multiple
 
     @property
     def unembeddings(self) -> int:

@@ -65,7 +65,7 @@ class Suite:
                 raise UserError(
                     f"corpus {run.corpus}: examples are bytes; vocabulary: {run.vocabulary} is not possible"
                 )
-            if run.init_from and run.vocabulary != "bytes":
+            if run.init_from and run.vocabulary.startswith("bpe"):
                 ours, theirs = (self._tokenizer_of(corpus) for corpus in (run.corpus, self.runs[run.init_from].corpus))
                 if ours != theirs:
                     raise UserError(
@@ -165,14 +165,10 @@ class Suite:
         """What a run's weights are taken from."""
         return imported.files_of(self.runs[run])
 
-    def pieces_model(self, corpus: str, size: str) -> list[str]:
-        """The SentencePiece model that a corpus is encoded with: that of the checkpoints which read it."""
-        found = (
-            str(imported.tokenizer_of(run.checkpoint))
-            for run in self.runs.values()
-            if run.checkpoint and (run.corpus, run.vocabulary) == (corpus, f"sp{size}")
-        )
-        return list(found)[:1]
+    def pieces_model(self, size: str) -> list[str]:
+        """The SentencePiece model of the checkpoints that are here with a vocabulary of this size."""
+        found = [run for run in self.runs.values() if run.checkpoint and run.vocabulary == f"sp{size}"]
+        return [str(imported.tokenizer_of(run.checkpoint)) for run in found[:1]]
 
     def start_files(self, run: str) -> list[str]:
         """Weights and record of the run that a run starts from, if it starts from one."""

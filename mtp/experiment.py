@@ -568,7 +568,8 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS, restricted: bool
                         break  # the start of a point that is not run need not be possible at this scale
                     parent = None
                     if isinstance(before, dict):
-                        parent = RunConfig.from_dict({**before, "seed": seed}).canonical()
+                        begins = seeds[0] if before.get("checkpoint") else seed
+                        parent = RunConfig.from_dict({**before, "seed": begins}).canonical()
                     flat = None
                     if not isinstance(before, str):
                         flat = _resolve(path, where, told, scale, root, bool(spec.measure), parent)

@@ -23,7 +23,17 @@ from torch import Tensor
 from mtp import released
 from mtp.atomic import write_text
 from mtp.config import RunConfig
-from mtp.data.vocabulary import PIECES, TOKENIZER, ByteVocabulary, Vocabulary, byte_characters
+from mtp.data.pieces import BEGIN, END, SPACE, UNKNOWN, SentencePieceVocabulary
+from mtp.data.vocabulary import (
+    DOCUMENT_END,
+    PADDING,
+    PIECES,
+    TOKENIZER,
+    BPEVocabulary,
+    ByteVocabulary,
+    Vocabulary,
+    byte_characters,
+)
 from mtp.errors import UserError
 from mtp.model import Model
 from mtp.record import RECORD, load_config
@@ -35,7 +45,6 @@ NAMES = {
     "w2": "mlp.down_proj",
 }  # fmt: skip
 """Llama's names of a block's matrices -> those of Hugging Face."""
-DOCUMENT_END, PADDING = "<|doc|>", "<|pad|>"
 
 
 # ---- Hugging Face -----------------------------------------------------------------------------------------------
@@ -47,7 +56,7 @@ def llama_sources(model: Model) -> dict[str, tuple[str, ...]]:
     Raises:
         UserError: head 1 is no stack of Llama blocks.
     """
-    found = {"embedding.weight": ("model.embed_tokens.weight",)}
+    found: dict[str, tuple[str, ...]] = {"embedding.weight": ("model.embed_tokens.weight",)}
     for i, block in enumerate(next_token_blocks(model)):
         for part, names in PARTS.items():
             found[f"{block}.{part}"] = tuple(f"model.layers.{i}.{NAMES[name]}.weight" for name in names)
@@ -96,7 +105,7 @@ def special(vocabulary: Vocabulary) -> dict[str, int]:
     return {"bos_token_id": begin, "eos_token_id": vocabulary.separator, "pad_token_id": vocabulary.pad}
 
 
-def write_llama(model: Model, vocabulary: Vocabulary, stored: Stored, data: Path | None, out: Path) -> None:
+def write_llama(model: Model, vocabulary: Vocabulary, stored: Stored, out: Path) -> None:
     """A folder for `LlamaForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained`.
 
     Raises:
@@ -108,25 +117,28 @@ def write_llama(model: Model, vocabulary: Vocabulary, stored: Stored, data: Path
     generation = {**special(vocabulary), "do_sample": False, "max_length": model.config.context}
     _write_json(out / "config.json", llama_config(model, vocabulary, dtype))
     _write_json(out / "generation_config.json", generation)
-    write_tokenizer(vocabulary, data, out, model.config.context)
+    write_tokenizer(vocabulary, out, model.config.context)
 
 
-def write_tokenizer(vocabulary: Vocabulary, data: Path | None, out: Path, context: int) -> None:
+def write_tokenizer(vocabulary: Vocabulary, out: Path, context: int) -> None:
     """Files for `AutoTokenizer`. Text that spells a special token is encoded as text, as in training."""
-    told: dict[str, Any] = {"model_max_length": context, "clean_up_tokenization_spaces": False}
-    if vocabulary.name.startswith("sp"):
-        assert data is not None
-        (out / PIECES).write_bytes((data / PIECES).read_bytes())
+    names = {"bos_token": DOCUMENT_END, "eos_token": DOCUMENT_END, "pad_token": PADDING}
+    if isinstance(vocabulary, ByteVocabulary):
+        text = bytes_tokenizer()
+    elif isinstance(vocabulary, SentencePieceVocabulary):
+        text = pieces_tokenizer(vocabulary)
         names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-        told |= {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True, "add_eos_token": False, "legacy": True}
+        (out / PIECES).write_bytes(vocabulary.path.read_bytes())
     else:
-        if isinstance(vocabulary, ByteVocabulary):
-            write_text(out / TOKENIZER, bytes_tokenizer())
-        else:
-            assert data is not None
-            write_text(out / TOKENIZER, (data / TOKENIZER).read_text())
-        names = {"bos_token": DOCUMENT_END, "eos_token": DOCUMENT_END, "pad_token": PADDING}
-        told |= {"tokenizer_class": "PreTrainedTokenizerFast", "split_special_tokens": True}
+        assert isinstance(vocabulary, BPEVocabulary)
+        text = vocabulary.path.read_text()
+    write_text(out / TOKENIZER, text)
+    told = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": context,
+        "clean_up_tokenization_spaces": False,
+        "split_special_tokens": True,
+    }
     _write_json(out / "tokenizer_config.json", told | names)
     _write_json(out / "special_tokens_map.json", names)
 
@@ -144,30 +156,69 @@ def bytes_tokenizer() -> str:
     return str(tokenizer.to_str(pretty=False))
 
 
+def pieces_tokenizer(vocabulary: SentencePieceVocabulary) -> str:
+    """A tokenizer.json that does what a SentencePiece model of pair merges does with the beginning of a text.
+
+    Merges are not in the model: they are all the ways to join two pieces to a third, the likelier piece first.
+
+    Raises:
+        UserError: it is no model of pair merges, told by other ids for a text of all its pieces.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
+
+    model = vocabulary.model
+    entries = {model.id_to_piece(i): i for i in range(vocabulary.size)}
+    merges = [
+        (model.get_score(i), piece[:cut], piece[cut:])
+        for piece, i in entries.items()
+        if vocabulary.pieces[i] and not model.is_byte(i)
+        for cut in range(1, len(piece))
+        if piece[:cut] in entries and piece[cut:] in entries
+    ]
+    merges.sort(key=lambda merge: (-merge[0], entries[merge[1]], entries[merge[2]]))
+    tokenizer = Tokenizer(
+        models.BPE(entries, [merge[1:] for merge in merges], unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    )
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)])
+    parts = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    tokenizer.decoder = decoders.Sequence(parts)
+    special = [model.id_to_piece(i) for i in (UNKNOWN, BEGIN, END)]
+    tokenizer.add_special_tokens([AddedToken(piece, normalized=False) for piece in special])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{special[BEGIN]} $A", special_tokens=[(special[BEGIN], BEGIN)]
+    )
+    tried = b"".join(vocabulary.pieces).decode(errors="ignore")
+    if tokenizer.encode(tried).ids != vocabulary.begin(tried).tolist():
+        raise UserError(f"{vocabulary.path}: no model of pair merges, so that it cannot be written as {TOKENIZER}")
+    return str(tokenizer.to_str(pretty=False))
+
+
 # ---- all heads --------------------------------------------------------------------------------------------------
 
 
 def head_list(model: Model) -> dict[str, Any]:
     """What the weights are, for a program that knows Llama blocks but not this project (docs/checkpoints.md)."""
     config = model.config
-    names = [f"trunk.{i}" for i in range(len(model.trunk))]
+    keys = {name: list(weight.shape) for name, weight in model.named_parameters()}
+
+    def of(branch: int) -> list[str]:
+        """Prefixes of a branch's weights; a DeepSeek head's join stands before its block."""
+        found = (f"heads.joins.{branch - 1}", f"heads.blocks.{branch}", f"heads.matrices.{branch}")
+        return [prefix for prefix in found if any(name.startswith(f"{prefix}.") for name in keys)]
+
     branches = [
-        {"name": f"branch {i}", "source": "trunk" if branch.source is None else f"branch {branch.source}"}
+        {"source": "trunk" if branch.source is None else branch.source, "layers": of(i)}
         for i, branch in enumerate(model.branches)
     ]
-    heads = [
+    predictions = [
         {
-            "predicts": head + 1,
-            "branches": [f"branch {i}" for i in model.path(head)],
+            "tokens_ahead": head + 1,
+            "branches": list(model.path(head)),
             "norm": "norm.weight",
             "unembedding": f"unembeddings.{head if config.unembeddings > 1 else 0}.weight",
         }
         for head in range(config.n_future)
     ]
-    for i, branch in enumerate(branches):
-        prefixes = (f"heads.{kind}.{place}." for kind, place in (("blocks", i), ("matrices", i), ("joins", i - 1)))
-        weights = [name for name, _ in model.named_parameters()]
-        branch["weights"] = [p[:-1] for p in prefixes if any(name.startswith(p) for name in weights)]  # type: ignore[assignment]
     return {
         "format": 1,
         "heads": config.heads,
@@ -180,21 +231,21 @@ def head_list(model: Model) -> dict[str, Any]:
         "norm_eps": config.norm_eps,
         "vocabulary": {"name": config.vocabulary, "separator": config.separator, "pad": config.pad},
         "embedding": "embedding.weight",
-        "trunk": {"kind": config.trunk, "layers": names},
+        "trunk": {"kind": config.trunk, "layers": [f"trunk.{i}" for i in range(config.trunk_layers)]},
         "branches": branches,
-        "predictions": heads,
-        "block": {part: {"on top of each other": list(names)} for part, names in PARTS.items()},
-        "keys": {name: list(weight.shape) for name, weight in model.named_parameters()},
+        "predictions": predictions,
+        "block": {part: list(names) for part, names in PARTS.items()},
+        "keys": keys,
     }
 
 
-def write_heads(model: Model, vocabulary: Vocabulary, stored: Stored, run: Path, data: Path | None, out: Path) -> None:
+def write_heads(model: Model, vocabulary: Vocabulary, stored: Stored, run: Path, out: Path) -> None:
     """A folder that is a run, with heads.json and the tokenizer beside it."""
     shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
     write_safetensors(out / WEIGHTS, shapes, ((name, stored(name)) for name in shapes))
     write_text(out / RECORD, (run / RECORD).read_text())
     _write_json(out / "heads.json", head_list(model))
-    write_tokenizer(vocabulary, data, out, model.config.context)
+    write_tokenizer(vocabulary, out, model.config.context)
 
 
 # ---- command ----------------------------------------------------------------------------------------------------
@@ -216,7 +267,7 @@ def vocabulary_of(config: RunConfig, data: Path | None) -> Vocabulary:
         return ByteVocabulary()
     vocabulary = Vocabulary.load(data)
     if vocabulary.name != config.vocabulary:
-        raise UserError(f"--data: {data}: holds {vocabulary.name} tokens, but the run was trained on {config.vocabulary}")
+        raise UserError(f"--data: {data}: holds {vocabulary.name} tokens, but the run reads {config.vocabulary}")
     return vocabulary
 
 
@@ -228,16 +279,17 @@ def export(run: Path, data: Path | None, out: Path, layout: str = "huggingface")
     """
     config = load_config(run)
     model = on_meta(config)
-    vocabulary = vocabulary_of(config, data)
     stored = Stored(run, {name: tuple(weight.shape) for name, weight in model.named_parameters()})
-    if out.exists() and out.resolve() == run.resolve():
+    if out.resolve() == run.resolve():
         raise UserError(f"--out: {out}: is the run itself")
-    if layout == "huggingface":
-        write_llama(model, vocabulary, stored, data, out)
-    elif layout == "heads":
-        write_heads(model, vocabulary, stored, run, data, out)
-    else:
+    if layout == "released":
         released.write(model, stored, out)
+        return
+    vocabulary = vocabulary_of(config, data)
+    if layout == "heads":
+        write_heads(model, vocabulary, stored, run, out)
+    else:
+        write_llama(model, vocabulary, stored, out)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -65,7 +65,7 @@ class Scorer:
     def _pair(self, context: str, continuation: str) -> tuple[np.ndarray, int]:
         """Tokens of both, and where the continuation begins; at least one token stands before it."""
         kept = context.rstrip()
-        before = self.vocabulary.encode(kept) if kept else np.array([self.vocabulary.separator])
+        before = self.vocabulary.begin(kept) if kept else np.array([self.vocabulary.separator])
         text = self.vocabulary.encode(context[len(kept) :] + continuation)
         most = self.model.config.context + 1
         tokens_S = np.concatenate([before, text])
@@ -127,7 +127,7 @@ class Scorer:
             alike.setdefault(_sampling(settings, self.model.config.seed), []).append(i)
         found = [""] * len(asked)
         for sampling, members in alike.items():
-            prompts = {i: self.vocabulary.encode(asked[i][0]) for i in members}
+            prompts = {i: self.vocabulary.begin(asked[i][0]) for i in members}
             start = np.array([self.vocabulary.separator])
             requests = [Request(i, 0, prompt if len(prompt) else start) for i, prompt in prompts.items()]
             with arithmetic(self.model):

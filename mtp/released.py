@@ -1,7 +1,7 @@
 """Meta's released checkpoints as runs, and runs in their format.
 
     python -m mtp.released --checkpoint weights/7B_200B_4 --out results/paper/runs/7B_200B_4
-    python -m mtp.released --checkpoint FOLDER --config CONFIG --out RUN    # another recipe than the paper's 7B models
+    python -m mtp.released --checkpoint FOLDER --config CONFIG --out RUN    # of other models than these four
     python -m mtp.released --checkpoint weights/7B_200B_4 --check           # compare keys and shapes, write nothing
 
 FOLDER holds params.json and consolidated.pth (facebook/multi-token-prediction on the hub, by request; the licence is
@@ -29,9 +29,9 @@ from mtp.atomic import replacing, write_text
 from mtp.config import RunConfig
 from mtp.data.storage import sha256_of
 from mtp.errors import UserError
+from mtp.imported import ENVIRONMENT, folder_of
 from mtp.model import Model
-from mtp.record import RECORD
-from mtp.train import read_config
+from mtp.record import RECORD, load_config
 from mtp.weights import DTYPES, PARTS, WEIGHTS, Stored, check_shapes, on_meta, split, write_safetensors
 
 PARAMS, CONSOLIDATED = "params.json", "consolidated.pth"
@@ -78,8 +78,11 @@ def sources(model: Model) -> dict[str, tuple[str, ...]]:
         blocks |= {f"heads.blocks.{i}": f"extra_heads.{i - 1}" for i in range(1, config.n_future)}
     elif config.heads == "linear":
         raise UserError("heads: linear: the released format has no place for their matrices")
-    found = {"embedding.weight": ("tok_embeddings.weight",), "norm.weight": ("norm.weight",)}
-    found["unembeddings.0.weight"] = ("output.weight",)
+    found: dict[str, tuple[str, ...]] = {
+        "embedding.weight": ("tok_embeddings.weight",),
+        "norm.weight": ("norm.weight",),
+        "unembeddings.0.weight": ("output.weight",),
+    }
     for ours, theirs in blocks.items():
         for part, names in PARTS.items():
             found[f"{ours}.{part}"] = tuple(f"{theirs}.{NAMES[name]}.weight" for name in names)
@@ -88,10 +91,7 @@ def sources(model: Model) -> dict[str, tuple[str, ...]]:
 
 def shapes(model: Model) -> dict[str, tuple[int, ...]]:
     """Shapes of the format's tensors."""
-    weights = model.state_dict()
-    return {
-        name: tuple(part.shape) for ours, names in sources(model).items() for name, part in split(weights.get, ours, names)
-    }  # type: ignore[arg-type]
+    return {name: tuple(part.shape) for name, part in tensors_of(model, model.state_dict().__getitem__)}
 
 
 def turned(name: str) -> bool:
@@ -219,9 +219,9 @@ def open_consolidated(path: Path) -> dict[str, Tensor]:
     """
     try:
         found = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}; a checkpoint's folder holds it") from None
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; a checkpoint's folder holds {PARAMS} and {CONSOLIDATED}") from None
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]}); is it whole?") from None
     if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
         raise UserError(f"{path}: does not hold tensors by name")
@@ -314,25 +314,45 @@ def write(model: Model, weights: Stored, out: Path) -> None:
     write_text(out / PARAMS, json.dumps(params_of(model.config), indent=1) + "\n")
 
 
+def read_config(argument: str) -> RunConfig:
+    """A configuration from JSON text, or that of a run's folder.
+
+    Raises:
+        UserError: naming the source and the key.
+    """
+    if not argument.lstrip().startswith("{"):
+        return load_config(Path(argument))
+    try:
+        return RunConfig.from_json(argument)
+    except (json.JSONDecodeError, UserError) as error:
+        raise UserError(f"--config: {error}") from None
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m mtp.released", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--checkpoint", required=True, type=Path, help=f"folder with {PARAMS} and {CONSOLIDATED}")
+    parser.add_argument(
+        "--checkpoint",
+        required=True,
+        type=Path,
+        help=f"folder with {PARAMS} and {CONSOLIDATED}, here or in the one that {ENVIRONMENT} names",
+    )
     parser.add_argument("--out", type=Path, help="folder of the run")
-    parser.add_argument("--config", help="JSON text of a RunConfig, or a file that holds it; default: told by the name")
+    parser.add_argument("--config", help="JSON text of a RunConfig, or the folder of a run; default: by the name")
     parser.add_argument("--check", action="store_true", help="compare keys and shapes only")
     parser.add_argument("--code", default="", help="fingerprint of the code; default: computed here")
     args = parser.parse_args(argv)
     try:
         config = read_config(args.config) if args.config else None
+        folder = args.checkpoint if args.checkpoint.is_dir() else folder_of(str(args.checkpoint))
         if args.check or args.out is None:
             if not args.check:
                 raise UserError("--out: missing; name the folder of the run, or ask for --check")
-            found, model, tensors = read(args.checkpoint, config)
-            print(f"{args.checkpoint}: {len(tensors)} tensors, {found.parameters:,} weights, as {found.name()} needs")
+            found, _, tensors = read(folder, config)
+            print(f"{folder}: {len(tensors)} tensors, {found.parameters:,} weights, as {found.name()} needs")
             return
-        found = load(args.checkpoint, args.out, config, args.code)
+        found = load(folder, args.out, config, args.code)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

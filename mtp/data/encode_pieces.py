@@ -66,7 +66,9 @@ def _encode(source: Path, split: str, vocabulary: Vocabulary, folder: Path) -> d
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m mtp.data.encode_pieces", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m mtp.data.encode_pieces",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--bytes-dir", required=True, type=Path, help="what `python -m mtp.prepare corpus` wrote")
     parser.add_argument("--model", required=True, type=Path, help="the SentencePiece model, such as tokenizer.model")

@@ -20,7 +20,7 @@ from mtp.errors import UserError
 UNKNOWN, BEGIN, END = 0, 1, 2
 SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
 """How pieces write a space."""
-REMEDY = "python -m pip install sentencepiece adds it to this environment"
+REMEDY = "python -m pip install sentencepiece==0.2.3 adds it to this environment"
 
 
 class SentencePieceVocabulary(Vocabulary):
@@ -77,4 +77,3 @@ class SentencePieceVocabulary(Vocabulary):
 
     def begin(self, text: str) -> np.ndarray:
         return np.array([BEGIN, *self.model.encode(text)], np.int64)
-

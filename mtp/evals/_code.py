@@ -190,7 +190,7 @@ def run(
     problems = problems[: settings.get("problems")]
     model, config = load_run(model_dir)
     vocabulary = Vocabulary.load(data_dir)
-    prompts = [vocabulary.encode(problem.prompt) for problem in problems]
+    prompts = [vocabulary.begin(problem.prompt) for problem in problems]
     room = prompt_room(config.context, settings["max_tokens"])
     described = {
         **settings,

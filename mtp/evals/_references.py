@@ -109,7 +109,7 @@ def measure(model: Model, vocabulary: Vocabulary, problems: Sequence[Problem], c
     """Problem, lengths of the reference and of its mutants in bytes, first tokens that are scored."""
     for index, problem in enumerate(problems):
         if problem.reference:
-            prompt = vocabulary.encode(problem.prompt)
+            prompt = vocabulary.begin(problem.prompt)
             texts = [problem.reference, *mutants(problem.opening, problem.reference, count)]
             tokens = [vocabulary.encode(text) for text in texts]
             firsts = [0, *(divergence(tokens[0], other) for other in tokens[1:])]

@@ -139,7 +139,7 @@ def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path
     asked, shots = [], []
     for row in problems:
         for shown, prompt in enumerate(prompts(examples, row["question"])):
-            tokens_S = vocabulary.encode(prompt)
+            tokens_S = vocabulary.begin(prompt)
             if len(tokens_S) <= room or shown == len(examples):
                 break
         asked.append(tokens_S)

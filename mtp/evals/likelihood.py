@@ -44,7 +44,7 @@ def reference_sequences(vocabulary: "Vocabulary", count: int | None = None) -> l
     """
     found = []
     for problem in humaneval.load()[:count]:
-        prompt, solution = vocabulary.encode(problem.prompt), vocabulary.encode(problem.reference)
+        prompt, solution = vocabulary.begin(problem.prompt), vocabulary.encode(problem.reference)
         found.append((np.concatenate([prompt, solution]), len(prompt)))
     return found
 

@@ -79,6 +79,37 @@ def test_one_run_per_checkpoint(project: Path) -> None:
     assert suite.checkpoint_files(suite.trained[0]) == []
 
 
+def test_others_start_from_it(project: Path) -> None:
+    """Every seed from the same weights."""
+    told = yaml.safe_load((project / "experiments" / "ablations" / "imported.yaml").read_text())
+    start = told["base"] | {"checkpoint": "mini_3"}
+    told |= {"start": start, "base": {"steps": 3, "batch_size": 2, "peak_lr": 1e-3, "context": 24}}
+    told |= {"arms": {"further": {"grid": {"n_future": [1, 3]}}}, "rows": ["n_future"]}
+    (project / "experiments" / "ablations" / "imported.yaml").write_text(yaml.safe_dump(told))
+    suite = Suite(yaml.safe_load((project / "experiments/scales/smoke.yaml").read_text()))
+    (parent,) = suite.imported
+    assert len(suite.trained) == 4 and {suite.runs[run].init_from for run in suite.trained} == {parent}
+    assert {suite.runs[run].checkpoint for run in suite.trained} == {""}
+
+
+def test_pieces_of_the_checkpoints(project: Path, tmp_path: Path) -> None:
+    """The corpus of a checkpoint with pieces is encoded by the tokenizer.model beside it."""
+    (tmp_path / "weights" / "tokenizer.model").touch()
+    path = project / "experiments" / "ablations" / "imported.yaml"
+    path.write_text(path.read_text().replace("vocabulary: bytes", "vocabulary: Llama 2"))
+    scale = project / "experiments" / "scales" / "smoke.yaml"
+    values = yaml.safe_load(scale.read_text())
+    values["vocabularies"]["Llama 2"] = "sp300"
+    scale.write_text(yaml.safe_dump(values))
+    suite = Suite(values)
+    assert suite.pieces_model("300") == [str(tmp_path / "weights" / "tokenizer.model")] and not suite.pieces_model(
+        "512"
+    )
+    target = f"{suite.data_folder(suite.imported[0])}/manifest.json"
+    planned = snakemake(project, target, "-n", "--configfile", "experiments/scales/smoke.yaml")
+    assert ": 300 SentencePiece pieces" in planned.stdout + planned.stderr
+
+
 def test_it_is_imported_not_trained(project: Path) -> None:
     run = load_all(load_scale("smoke"))["imported"].points[0].runs[0]
     scale = ("--configfile", "experiments/scales/smoke.yaml")

@@ -82,7 +82,7 @@ rule pieces:
     """Encode a corpus with the SentencePiece model of weights that others have trained."""
     input:
         text="results/data/{corpus}/bytes/manifest.json",
-        model=lambda w: SUITE.pieces_model(w.corpus, w.vocab_size),
+        model=lambda w: SUITE.pieces_model(w.vocab_size),
     output:
         "results/data/{corpus}/sp{vocab_size}/train.bin",
         "results/data/{corpus}/sp{vocab_size}/valid.bin",

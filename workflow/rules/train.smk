@@ -33,7 +33,7 @@ rule train:
         " --out {params.out:q} {params.start} --checkpoint-seconds {params.checkpoint_seconds} > {log:q} 2>&1"
 
 
-rule released:
+rule import_checkpoint:
     """A run whose weights others have trained: their checkpoint is checked and converted (docs/checkpoints.md)."""
     input:
         lambda w: SUITE.checkpoint_files(w.run),
