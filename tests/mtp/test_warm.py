@@ -20,6 +20,12 @@ elif sys.argv[1] == "exit":
     sys.exit(int(sys.argv[2]))
 elif sys.argv[1] == "fail":
     raise ValueError("this text")
+elif sys.argv[1] == "last words":
+    import atexit, threading
+    atexit.register(print, "registered")
+    threading.Thread(target=lambda: (time.sleep(0.3), print("thread"))).start()
+    print("not flushed", end=" ")
+    sys.exit("told on the way out")
 elif sys.argv[1] == "sleep":
     try:
         print(os.getpid(), flush=True)
@@ -71,6 +77,12 @@ def test_a_job_has_what_its_caller_has(folder: Path) -> None:
 @pytest.mark.parametrize("status", [0, 2, 143])
 def test_exit_status(folder: Path, status: int) -> None:
     assert run(folder, "exit", str(status)).returncode == status
+
+
+def test_what_is_left_to_do_at_the_end_is_done(folder: Path) -> None:
+    done = run(folder, "last words")
+    assert (done.returncode, done.stderr) == (1, "told on the way out\n")
+    assert done.stdout == "not flushed thread\nregistered\n"
 
 
 def test_an_error_tells_where(folder: Path) -> None:
