@@ -10,6 +10,7 @@ from mtp.errors import UserError
 from mtp.experiment import Experiment, Figure, Metric, Point
 from mtp.report import published
 from mtp.report.results import MEASURED, Measured, Results, points_of
+from mtp.report.words import axis_title
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Picture:
             if point.runs:
                 continue
             arm = point.arm if with_arm else ""
-            match = re.fullmatch(r"(\w+) (.+) is not run at the \S+ scale", point.skipped)
+            match = re.fullmatch(r"([\w.]+) (.+) is not run at the \S+ scale", point.skipped)
             if match:
                 trivial.setdefault((arm, match[1]), []).append(match[2])
             else:
@@ -119,7 +120,7 @@ class Picture:
         told = []
         for (arm, axis), values in trivial.items():
             prefix = f"{arm} with " if arm else ""
-            name = "n =" if axis == "n_future" else axis
+            name = "n =" if axis == "n_future" else axis_title(axis)
             told.append(f"{prefix}{name} {', '.join(dict.fromkeys(values))}")
         for reason, arms in others.items():
             named = "; ".join(dict.fromkeys(arms))

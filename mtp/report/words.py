@@ -25,7 +25,7 @@ def grouped(reasons: Iterable[str]) -> list[str]:
     """Each reason once; "size 3B is not run ..." and "size 13B is not run ..." become one sentence."""
     told: dict[str, list[str]] = {}
     for reason in dict.fromkeys(reasons):
-        match = re.fullmatch(r"(\w+) (\S+) is (not run at the \S+ scale)", reason)
+        match = re.fullmatch(r"([\w.]+) (\S+) is (not run at the \S+ scale)", reason)
         start, value = (f"{match[3]}: {axis_title(match[1])}", [match[2]]) if match else (reason, [])
         told.setdefault(start, []).extend(value)
     return [f"{start} {', '.join(values)}".strip() for start, values in told.items()]

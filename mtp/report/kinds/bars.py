@@ -22,14 +22,16 @@ CLOSE = 0.35
 
 
 CHANCE = "chance"
-ROOM = 70
-"""Letters that fit side by side below one picture; more are written at a slant."""
+ROOM = 11
+"""Letters per inch of a panel that fit side by side below it; more are written at a slant."""
 
 
 def _frame(axes: Axes, xs: Sequence[Any], axis: str) -> None:
     titles = [value_title(axis, x) for x in xs]
     axes.set_xticks(range(len(xs)), titles)
-    if sum(map(len, titles)) > ROOM:
+    spec = axes.get_subplotspec()
+    panels = spec.get_gridspec().ncols if spec else 1
+    if sum(map(len, titles)) > ROOM * axes.figure.get_size_inches()[0] / panels:
         for label in axes.get_xticklabels():
             label.set(rotation=25, ha="right", rotation_mode="anchor")
     axes.tick_params(axis="x", length=0)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from mtp.experiment import Point
@@ -62,17 +63,19 @@ def draw(picture: Picture) -> Drawing:
     left.set_yticks(range(len(names)), names)
     left.set_ylim(len(names) - 0.5, -0.5)
     left.set_xlabel(f"{metric.title}, less the mean over seeds")
+    ends = []
     for i, shown in enumerate(keys):
         groups = [found for p in picture.points if (found := values(picture, p, shown))]
         sd = deviation(groups)
         right.plot(list(SEEDS), [detectable(sd, k) for k in SEEDS], marker="o", color=style.COLORS[i])
-        told = f"{picture.metric(shown).title}\nsd {sd:.{picture.metric(shown).digits + 1}f}"
-        end = (SEEDS[-1], detectable(sd, SEEDS[-1]))
-        right.annotate(told, end, xytext=(6, 0), textcoords="offset points", va="center", fontsize=8.8)
+        told = f"{picture.metric(shown).title}: sd {sd:.{picture.metric(shown).digits + 1}f}"
+        ends.append((SEEDS[-1], detectable(sd, SEEDS[-1]), told, style.COLORS[i]))
     right.set_ylim(bottom=0)
+    right.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.set_xlabel("seeds per arm")
     style.y_title(right, "smallest detectable difference of two arms", 26)
     right.grid(axis="y")
+    style.label_ends(right, ends)
     style.heading(figure, picture.title)
     told = f"Ours, {picture.scale} scale. Right: t x sd x sqrt(2 / seeds) at 95 %, sd pooled over all points."
     style.note(figure, [told, *missing])
