@@ -58,9 +58,9 @@ OTHER_ORDER = 1_000_000
 FLUSH_EVERY = 10
 """Steps between looks at the loss: reading it makes the host wait for a GPU."""
 VALIDATION_BYTES, VALIDATION_BYTES_PER_POSITION = 8192, 24
-"""Held-out text scored for a point of the validation curve: at least so much, more where windows are longer. The tables'
-numbers come from the `likelihood` evaluation, which scores more. With 24 kB the four points of a byte model at the cpu
-scale took as long as its training."""
+"""Held-out text scored for a point of the validation curve: at least so much, more where windows are longer. The
+tables' numbers come from the `likelihood` evaluation, which scores more. With 24 kB the four points of a byte model at
+the cpu scale took as long as its training."""
 
 
 OUTPUTS = ("model.safetensors", "metrics.csv", "validation.csv", "config.json")
