@@ -109,7 +109,6 @@ def test_shipped_sets_keep_their_promises() -> None:
     for name in finetuning.names():
         made = finetuning.module(name)
         assert isinstance(made.VERSION, int)
-        assert isinstance(made.check({}), dict)
         with pytest.raises(UserError, match="no_such_option"):
             made.check({"no_such_option": 1})
 
