@@ -29,9 +29,8 @@ ROOM = 11
 def _frame(axes: Axes, xs: Sequence[Any], axis: str) -> None:
     titles = [value_title(axis, x) for x in xs]
     axes.set_xticks(range(len(xs)), titles)
-    spec = axes.get_subplotspec()
-    panels = spec.get_gridspec().ncols if spec else 1
-    if sum(map(len, titles)) > ROOM * axes.figure.get_size_inches()[0] / panels:
+    inches = axes.get_window_extent().width / axes.figure.dpi
+    if sum(map(len, titles)) > ROOM * inches:
         for label in axes.get_xticklabels():
             label.set(rotation=25, ha="right", rotation_mode="anchor")
     axes.tick_params(axis="x", length=0)
