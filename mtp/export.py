@@ -36,8 +36,8 @@ from mtp.data.vocabulary import (
 )
 from mtp.errors import UserError
 from mtp.model import Model
-from mtp.record import RECORD, load_config
-from mtp.weights import PARTS, WEIGHTS, Stored, next_token_blocks, on_meta, split, write_safetensors
+from mtp.record import RECORD, WEIGHTS, load_config
+from mtp.weights import PARTS, Stored, next_token_blocks, on_meta, split, write_safetensors
 
 NAMES = {
     "attention_norm": "input_layernorm", "wq": "self_attn.q_proj", "wk": "self_attn.k_proj", "wv": "self_attn.v_proj",

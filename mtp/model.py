@@ -87,6 +87,12 @@ class Model(nn.Module):
             at = self.branches[at].source
         return tuple(reversed(found))
 
+    def layers_to_next_token(self) -> list[str]:
+        """Names of the layers from the embedding to head 1's norm, in order, without a layout's other parts."""
+        blocks = self.config.layout.layers_per_head > 0
+        trunk = [f"trunk.{i}" for i in range(len(self.trunk))]
+        return trunk + [f"heads.blocks.{branch}" for branch in self.path(0) if blocks]
+
     def branch(
         self,
         branch: int,

@@ -1,4 +1,4 @@
-"""The record of a trained run: the configuration in its folder. No torch."""
+"""The record of a trained run: the files in its folder, and the configuration. No torch."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,8 @@ from mtp.config import RunConfig
 from mtp.errors import UserError
 
 RECORD = "config.json"
+WEIGHTS = "model.safetensors"
+"""Files in the folder of a run."""
 
 
 def load_config(run: Path) -> RunConfig:

@@ -31,8 +31,8 @@ from mtp.data.storage import sha256_of
 from mtp.errors import UserError
 from mtp.imported import ENVIRONMENT, folder_of
 from mtp.model import Model
-from mtp.record import RECORD, load_config
-from mtp.weights import DTYPES, PARTS, WEIGHTS, Stored, check_shapes, on_meta, split, write_safetensors
+from mtp.record import RECORD, WEIGHTS, load_config
+from mtp.weights import DTYPES, PARTS, Stored, check_shapes, on_meta, split, write_safetensors
 
 PARAMS, CONSOLIDATED = "params.json", "consolidated.pth"
 NAMES = {

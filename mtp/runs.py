@@ -8,11 +8,9 @@ from safetensors import SafetensorError, safe_open
 from mtp.config import RunConfig
 from mtp.errors import UserError
 from mtp.model import Model
-from mtp.record import RECORD, load_config
+from mtp.record import RECORD, WEIGHTS, load_config
 
 __all__ = ["RECORD", "WEIGHTS", "arithmetic", "load_config", "load_run"]
-
-WEIGHTS = "model.safetensors"
 
 
 def load_run(run: Path, positions: int | None = None) -> tuple[Model, RunConfig]:

@@ -6,7 +6,6 @@ those of the parent start as copies of head 1 (blocks), as the identity (linear 
 (replicated): they predict what head 1 predicts until they have learnt better. The paper does not say how it adds heads.
 """
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -14,12 +13,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mtp.config import RunConfig
+from mtp.data.storage import sha256_of
 from mtp.errors import UserError
 from mtp.lineage import check
 from mtp.model import Model
-from mtp.record import load_config
-
-WEIGHTS = "model.safetensors"
+from mtp.record import WEIGHTS, load_config
+from mtp.weights import on_meta
 
 
 def digest(run: Path) -> str:
@@ -29,8 +28,7 @@ def digest(run: Path) -> str:
         UserError: the run has no weights.
     """
     try:
-        with (run / WEIGHTS).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(run / WEIGHTS)
     except OSError as error:
         raise UserError(f"--start: {run / WEIGHTS}: {error.strerror}; train that run first") from None
 
@@ -54,21 +52,13 @@ def parent_of(config: RunConfig, run: Path | None) -> RunConfig | None:
     return parent
 
 
-def layers(model: Model) -> list[str]:
-    """Names of the layers that lead to the next token's prediction, trunk first, without a layout's other parts."""
-    blocks = model.config.layout.layers_per_head > 0
-    return [f"trunk.{i}" for i in range(len(model.trunk))] + [
-        f"heads.blocks.{branch}" for branch in model.path(0) if blocks
-    ]
-
-
 def sources(parent: Model, child: Model) -> dict[str, str]:
     """Weight of the child -> weight of the parent that it starts from; the others keep their own initialisation.
 
     Raises:
         UserError: the child has more layers on the way to the next token than the parent.
     """
-    theirs, ours = layers(parent), layers(child)
+    theirs, ours = parent.layers_to_next_token(), child.layers_to_next_token()
     if len(ours) > len(theirs):
         raise UserError(
             f"init_from: {len(ours)} layers lead to the next token here, but {len(theirs)} in {parent.config.name()}"
@@ -106,8 +96,7 @@ def begin(model: Model, parent: RunConfig, run: Path) -> None:
     Raises:
         UserError: the run's weights do not have its configuration's shapes.
     """
-    with torch.device("meta"):
-        shape = Model(parent)
+    shape = on_meta(parent)
     stored: dict[str, Tensor] = load_file(run / WEIGHTS)
     wanted = {name: tuple(weight.shape) for name, weight in shape.named_parameters()}
     if wanted != {name: tuple(weight.shape) for name, weight in stored.items()}:

@@ -18,8 +18,8 @@ from mtp.atomic import replacing
 from mtp.config import RunConfig
 from mtp.errors import UserError
 from mtp.model import Model
+from mtp.record import WEIGHTS
 
-WEIGHTS = "model.safetensors"
 PARTS = {
     "attention_norm.weight": ("attention_norm",),
     "attention.qkv.weight": ("wq", "wk", "wv"),
@@ -48,13 +48,12 @@ def next_token_blocks(model: Model) -> list[str]:
     config = model.config
     if not config.trunk_kind.attends:
         raise UserError(f"trunk: {config.trunk}: only a trunk of Llama blocks can be written as Llama")
-    trunk = [f"trunk.{i}" for i in range(len(model.trunk))]
     if config.layout.matrices_per_head:
         raise UserError(
             f"heads: {config.heads}: a matrix without a residual stands between the trunk and the final norm, for"
             " which Llama has no place; --layout heads keeps it"
         )
-    return trunk + ([f"heads.blocks.{i}" for i in model.path(0)] if config.layout.layers_per_head else [])
+    return model.layers_to_next_token()
 
 
 class Stored:
