@@ -38,4 +38,5 @@ def snakemake(scale: str, target: str) -> str:
         return f"snakemake --cores all {target}"
     if scale in ("gpu", "paper"):
         return f"snakemake --workflow-profile profiles/{scale} {target}"
-    return f"snakemake --cores all --configfile experiments/scales/{scale}.yaml {target}"
+    # The target comes first: --configfile takes every word behind it.
+    return f"snakemake --cores all {target} --configfile experiments/scales/{scale}.yaml"
