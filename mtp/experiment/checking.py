@@ -69,7 +69,7 @@ def _check_claim(key: str, claim: Claim, spec: Spec) -> None:
         told = " and ".join(claim.forms) or "none of them"
         raise UserError(f"{key}: needs exactly one of than, above, below, near and untestable, and has {told}")
     form = claim.forms[0]
-    for word, belongs_to in (("relative", ["than"]), ("within", ["than", "near"])):
+    for word, belongs_to in (("less", ["than"]), ("relative", ["than"]), ("within", ["than", "near"])):
         if getattr(claim, word) and form not in belongs_to:
             raise UserError(f"{key}.{word}: belongs to a claim with {' or '.join(belongs_to)}, not to one with {form}")
     if form != "untestable" and claim.metric not in spec.metrics:

@@ -92,10 +92,18 @@ class Figure(Strict):
     caption: str = ""
 
 
+class Gap(Strict):
+    """Two sides of a difference."""
+
+    these: dict[str, Any]
+    than: dict[str, Any]
+
+
 class Claim(Strict):
     """A sentence of the paper that can hold or not.
 
-    With `than`: the points `these` are better than the points `than` (or level with them, `within` a margin). Without:
+    With `than`: the points `these` are better than the points `than` (or level with them, `within` a margin), or by
+    more than the points of another gap (`less`). Without:
     the one point `these` lies `above` or `below` a number, or the points lie `near` one (or near the paper's own
     values). With `untestable`: no run of ours could tell, for this reason.
     """
@@ -109,6 +117,8 @@ class Claim(Strict):
     metric: str = ""
     these: dict[str, Any] = {}
     than: dict[str, Any] | None = None
+    less: Gap | None = None
+    """Another difference, which is taken from that of `these` and `than`: the effect is how much wider this gap is."""
     relative: bool = False
     """The effect is the ratio of `these` to `than`, less 1, in percent."""
     above: float | None = None

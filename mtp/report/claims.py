@@ -5,14 +5,17 @@
 A claim has one of these forms (`mtp.experiment.Claim`):
 
 - `than`: the mean over seeds of paired differences, or of paired ratios less 1 in percent (`relative`), signed so that
-  positive is the claim's direction; it is set against 0, or against a margin around 0 (`within`).
+  positive is the claim's direction; it is set against 0, or against a margin around 0 (`within`). With `less` the
+  difference of another gap is taken off, seed by seed: how much wider the first gap is. So "neither widens nor shrinks"
+  holds where the whole interval of that change lies within the margin.
 - `above`, `below`: the value of one point, set against a number.
 - `near`: the value of a point within a margin of a number, or its difference to what the paper reports within a margin
   of 0; of several points the one that speaks most against it decides.
 - `untestable`: a reason why runs cannot tell.
 
 The interval is Student's t over seeds at 95 %, not corrected for the number of claims. Where a step is measured there
-are no seeds: the intervals of both sides add up, which is more than 95 %. What is counted or computed is exact.
+are no seeds: the intervals of both sides add up, which is more than 95 %. So they do where all seeds agree on the
+effect, as scores of few problems can, since that agreement is no proof. What is counted or computed is exact.
 """
 
 import dataclasses
@@ -42,8 +45,8 @@ Pair = tuple[Measured, Measured]
 # ---- effects of two sides ----------------------------------------------------------------------------
 
 
-def per_seed(pairs: Sequence[Pair], relative: bool = False) -> list[float]:
-    """Per seed the difference of the two sides, averaged over the pairs; only seeds that all of them have.
+def per_seed(pairs: Sequence[Pair], relative: bool = False) -> dict[int, float]:
+    """Seed -> the difference of the two sides, averaged over the pairs; only seeds that all of them have.
 
     With `relative` it is the ratio less 1, in percent.
 
@@ -56,12 +59,12 @@ def per_seed(pairs: Sequence[Pair], relative: bool = False) -> list[float]:
         both = [(s.seed, s.value, base[s.seed]) for s in these.samples if s.seed in base]
         per_pair.append({seed: 100 * (a / b - 1) if relative else a - b for seed, a, b in both})
     seeds = sorted(set.intersection(*(set(d) for d in per_pair))) if per_pair else []
-    return [sum(d[seed] for d in per_pair) / len(per_pair) for seed in seeds]
+    return {seed: sum(d[seed] for d in per_pair) / len(per_pair) for seed in seeds}
 
 
 def differences(pairs: Sequence[Pair]) -> list[float]:
     """Per seed the difference of the two sides (`per_seed`)."""
-    return per_seed(pairs)
+    return list(per_seed(pairs).values())
 
 
 def apart(a: Interval, b: Interval, relative: bool = False) -> Interval:
@@ -141,41 +144,85 @@ def missing(measured: Sequence[Measured]) -> str:
     return next((m.reason or m.status for m in measured if m.status not in KNOWN), "")
 
 
-def against_points(experiment: Experiment, results: Results, claim: Claim, key: str) -> Found:
-    """`these` better than `than`."""
-    metric = experiment.spec.metrics[claim.metric]
-    pairs = paired(experiment, claim.these, claim.than or {}, (f"{key}.these", f"{key}.than"))
-    sign = 1.0 if metric.better == "higher" else -1.0
+@dataclasses.dataclass(frozen=True)
+class Sides:
+    """Pairs of points whose difference a claim is about, and the paper's mean difference of them."""
+
+    pairs: tuple[Pair, ...]
+    published: float | None
+
+    @property
+    def known(self) -> list[Pair]:
+        """The pairs that have numbers on both sides."""
+        return [(a, b) for a, b in self.pairs if a.status in KNOWN and b.status in KNOWN]
+
+
+def sides_of(
+    experiment: Experiment, results: Results, claim: Claim, these: Mapping[str, Any], than: Mapping[str, Any], key: str
+) -> Sides:
+    """What our runs and the paper's tables say of the pairs of `these` and `than`."""
+    pairs = paired(experiment, these, than, (f"{key}.these", f"{key}.than"))
     told = [tuple(published.value(experiment, point, claim.metric) for point in pair) for pair in pairs]
     theirs = [
-        sign * (100 * (a / b - 1) if claim.relative else a - b)
+        100 * (a / b - 1) if claim.relative else a - b
         for a, b in told
         if a is not None and b is not None and (b or not claim.relative)
     ]
-    paper = math.fsum(theirs) / len(theirs) if theirs else None
-    measured = [
+    measured = tuple(
         (results.measure(experiment, a, claim.metric), results.measure(experiment, b, claim.metric)) for a, b in pairs
-    ]
-    both = [(a, b) for a, b in measured if a.status in KNOWN and b.status in KNOWN]
-    if not both:
-        return Found(reason=missing([m for pair in measured for m in pair]), published=paper)
-    sides = tuple(m for pair in both for m in pair)
-    found = Found(sides=sides, published=paper)
-    if all(s.value == 0 for m in sides for s in m.samples):
+    )
+    return Sides(measured, math.fsum(theirs) / len(theirs) if theirs else None)
+
+
+def gap(sides: Sequence[Sides], relative: bool, own_intervals: bool) -> tuple[Interval, int, str]:
+    """The difference of two sides, or of two differences: effect (of the metric as it is), seeds, remark.
+
+    Raises:
+        ZeroDivisionError: a ratio to 0.
+        ValueError: no seed is on all sides.
+    """
+    first, *others = (per_seed(s.known, relative) for s in sides)
+    values = [first[seed] - sum(o[seed] for o in others) for seed in first if all(seed in o for o in others)]
+    if not values:
+        raise ValueError("the two sides share no seed")
+    agree = len(values) > 1 and math.isclose(min(values), max(values), abs_tol=1e-9)
+    if not own_intervals and not agree:
+        return t_interval(values), len(values), ""
+    effect, *taken_off = (own_difference(s.known, relative) for s in sides)
+    for other in taken_off:
+        effect = apart(effect, other)
+    return effect, len(values), "" if own_intervals else "all seeds agree: the intervals of the sides add up"
+
+
+def against_points(experiment: Experiment, results: Results, claim: Claim, key: str) -> Found:
+    """`these` better than `than`; with `less`, by more than that gap."""
+    asked_for = [(claim.these, claim.than or {}, key)]
+    if claim.less:
+        asked_for.append((claim.less.these, claim.less.than, f"{key}.less"))
+    sides = [sides_of(experiment, results, claim, these, than, at) for these, than, at in asked_for]
+    sign = 1.0 if experiment.spec.metrics[claim.metric].better == "higher" else -1.0
+    theirs = [sign * s.published for s in sides if s.published is not None]
+    found = Found(published=theirs[0] - sum(theirs[1:]) if len(theirs) == len(sides) else None)
+    lacking = missing([m for s in sides for pair in s.pairs for m in pair])
+    # Two gaps are compared over the same points or not at all.
+    if not all(s.known for s in sides) or (claim.less and lacking):
+        return dataclasses.replace(found, reason=lacking)
+    used = tuple(m for s in sides for pair in s.known for m in pair)
+    found = dataclasses.replace(found, sides=used)
+    if all(s.value == 0 for m in used for s in m.samples):
         return dataclasses.replace(found, reason="every value is 0 at this scale")
-    own_intervals = bool(experiment.spec.measure) or all(m.status == COMPUTED for m in sides)
+    own_intervals = bool(experiment.spec.measure) or all(m.status == COMPUTED for m in used)
     try:
-        values = per_seed(both, claim.relative)
-        if not values:
-            return dataclasses.replace(found, reason="the two sides share no seed")
-        effect = own_difference(both, claim.relative) if own_intervals else t_interval(values)
+        effect, seeds, remark = gap(sides, claim.relative, own_intervals)
     except ZeroDivisionError:
         return dataclasses.replace(found, reason="the value to compare with is 0 at this scale")
+    except ValueError as error:
+        return dataclasses.replace(found, reason=str(error))
     effect = effect if sign > 0 else negative(effect)
     said, reason = verdict(effect, -claim.within, claim.within) if claim.within else verdict(effect)
-    if len(both) < len(pairs):
-        reason = "; ".join(filter(None, (reason, f"over {len(both)} of {len(pairs)} pairs of points")))
-    return dataclasses.replace(found, verdict=said, reason=reason, effect=effect, seeds=len(values))
+    partly = f"over {len(sides[0].known)} of {len(sides[0].pairs)} pairs of points" if lacking else ""
+    reason = "; ".join(filter(None, (reason, remark, partly)))
+    return dataclasses.replace(found, verdict=said, reason=reason, effect=effect, seeds=seeds)
 
 
 def against_number(experiment: Experiment, results: Results, claim: Claim, key: str) -> Found:
@@ -232,7 +279,8 @@ def asked(claim: Claim) -> str:
     match claim.forms[0]:
         case "than":
             level = f", 0 \N{PLUS-MINUS SIGN} {claim.within:g}" if claim.within else ""
-            return ("relative difference, %" if claim.relative else "difference") + level
+            effect = "relative difference, %" if claim.relative else "difference"
+            return ("change of the " if claim.less else "") + effect + level
         case "above":
             return f"value, above {claim.above:g}"
         case "below":
@@ -326,7 +374,7 @@ def shown(frame: pd.DataFrame, experiments: Mapping[str, Experiment]) -> list[di
     lines = []
     for row in frame.to_dict("records"):
         metrics: Mapping[str, Metric] = experiments[row["experiment"]].spec.metrics
-        digits = 1 if row["form"].startswith("relative") or not row["metric"] else metrics[row["metric"]].digits
+        digits = 1 if "relative" in row["form"] or not row["metric"] else metrics[row["metric"]].digits
         signed = "" if row["form"].startswith("value") else "+"
 
         def text(value: str, sign: str = signed, digits: int = digits) -> str:
