@@ -1,10 +1,11 @@
 """Benchmarks of natural language through the `lm-eval` harness over training steps (Figures 5 and S12).
 
 Tasks, their prompts and their metrics are the harness's; answers come from `mtp.lm_eval`. Scored are the last weights
-and the snapshots of a run, at `training_step`; the last ones also as `training_step: last`. `accuracy` is the first of
-`PREFERRED` that a task reports, in percent; the others are reported under their own names. `average_accuracy` is the
-mean over all tasks. The paper does not say how many examples stand before a question, nor how likelihoods are
-normalised: `shots` is a setting, and normalised likelihoods are preferred where the harness has them.
+and the snapshots of a run, at `training_step`; the last ones also as `training_step: last`, and those after half of the
+steps as `half`. `accuracy` is the first of `PREFERRED` that a task reports, in percent; the others are reported under
+their own names. `average_accuracy` is the mean over all tasks. The paper does not say how many examples stand before a
+question, nor how likelihoods are normalised: `shots` is a setting, and normalised likelihoods are preferred where the
+harness has them.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from mtp.settings import checked, positive
 
 VERSION = 1
 PREFERRED = ("acc_norm", "acc", "exact_match")
-LAST = "last"
+LAST, HALF = "last", "half"
 
 
 def check(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,6 +41,11 @@ def ready(settings: Mapping[str, Any]) -> None:
     from mtp.lm_eval import require
 
     require(hub=not settings.get("include"))
+
+
+def names(step: int, steps: int) -> list[int | str]:
+    """What weights after `step` of `steps` are called: by the step, and the last and the middle ones by a word too."""
+    return [step, *([LAST] if step == steps else []), *([HALF] if 2 * step == steps else [])]
 
 
 def rows(found: Mapping[str, Mapping[str, float]], step: int | str) -> list[dict[str, Any]]:
@@ -86,9 +92,7 @@ def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path
         found = evaluate(
             scorer, settings["tasks"], settings.get("include", ""), settings["shots"], settings.get("questions")
         )
-        metrics += rows(found, step)
-        if step == config.steps:
-            metrics += rows(found, LAST)
+        metrics += [row for name in names(step, config.steps) for row in rows(found, name)]
     return {
         "status": "measured",
         "reason": "",

@@ -177,5 +177,6 @@ def test_a_local_task_gives_what_the_direct_evaluation_gives(
     settings = {"tasks": ["local_choices"], "shots": 0, "batch_size": 4, "include": str(folder), "questions": 8}
     result = evaluation.run(run, data, evaluation.check(settings), tmp_path, 1)
     assert {row.get("training_step") for row in result["metrics"]} == {config.steps, "last"}
+    assert evaluation.names(4, 8) == [4, "half"] and evaluation.names(5, 10 + 1) == [5]
     with pytest.raises(UserError, match="lm-eval knows no task local_choicez"):
         lm_eval.evaluate(scorer, ["local_choicez"], include=str(folder))
