@@ -41,8 +41,10 @@ class Rope(nn.Module):
 
     def __init__(self, head_width: int, theta: float, positions: int) -> None:
         super().__init__()
-        frequency = theta ** (-torch.arange(0, head_width, 2, dtype=torch.float64) / head_width)
-        angle = torch.arange(positions, dtype=torch.float64)[:, None] * frequency
+        # On the CPU also in a model without memory (mtp/weights.py): no file brings these numbers.
+        exact: dict[str, Any] = {"dtype": torch.float64, "device": "cpu"}
+        frequency = theta ** (-torch.arange(0, head_width, 2, **exact) / head_width)
+        angle = torch.arange(positions, **exact)[:, None] * frequency
         angle = torch.cat([angle, angle], dim=-1)
         self.register_buffer("cos", angle.cos().float(), persistent=False)
         self.register_buffer("sin", angle.sin().float(), persistent=False)

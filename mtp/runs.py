@@ -9,6 +9,7 @@ from mtp.config import RunConfig
 from mtp.errors import UserError
 from mtp.model import Model
 from mtp.record import RECORD, WEIGHTS, load_config
+from mtp.weights import on_meta
 
 __all__ = ["RECORD", "WEIGHTS", "arithmetic", "load_config", "load_run"]
 
@@ -25,7 +26,8 @@ def load_run(run: Path, positions: int | None = None) -> tuple[Model, RunConfig]
     """
     config = load_config(run)
     path = run / WEIGHTS
-    model = Model(config, positions)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = on_meta(config, positions)
     expected = model.state_dict()
     try:
         with safe_open(path, framework="pt") as file:
@@ -42,8 +44,10 @@ def load_run(run: Path, positions: int | None = None) -> tuple[Model, RunConfig]
         if found[name].shape != expected[name].shape:
             shapes = f"{list(found[name].shape)} instead of {list(expected[name].shape)}"
             raise UserError(f"{path}: {name}: shape {shapes}; is it of another run?")
-    model.load_state_dict(found)
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval().requires_grad_(False), config
+    # Copies, since the file is mapped: there, weights lie where products are computed in another order.
+    weights = {name: found[name].to(device, shape.dtype, copy=True) for name, shape in expected.items()}
+    model.load_state_dict(weights, assign=True)
+    return model.to(device).eval().requires_grad_(False), config
 
 
 def arithmetic(model: Model) -> torch.autocast:

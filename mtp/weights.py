@@ -33,10 +33,10 @@ DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 """Types of weights, and what safetensors calls them."""
 
 
-def on_meta(config: RunConfig) -> Model:
-    """The model without memory for its weights: names and shapes only."""
+def on_meta(config: RunConfig, positions: int | None = None) -> Model:
+    """The model without memory for its weights: names and shapes only. `positions` as in `Model`."""
     with torch.device("meta"):
-        return Model(config)
+        return Model(config, positions)
 
 
 def next_token_blocks(model: Model) -> list[str]:
