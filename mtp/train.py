@@ -237,9 +237,15 @@ def train(
     same errors at the same step. `start_run`: folder of the run named by `init_from`.
 
     Raises:
-        UserError: divergence (step, rate and last good checkpoint named), missing data, full disk.
+        UserError: divergence (step, rate and last good checkpoint named), missing data, full disk, weights that others
+            have trained.
         Stopped: after SIGTERM or SIGINT to any of the processes, with a checkpoint saved.
     """
+    if config.checkpoint:
+        raise UserError(
+            f"{config.name()}: checkpoint: {config.checkpoint}: others have trained it; python -m mtp.released makes"
+            " it a run"
+        )
     ranks = ranks or one_process()
     refuse(ranks, config.batch_size)
     device = ranks.device

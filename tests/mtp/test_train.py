@@ -284,6 +284,12 @@ def test_missing_data_is_one_line(tmp_path: Path) -> None:
     assert str(tmp_path / "none") in said
 
 
+def test_what_others_have_trained_is_not_trained(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"checkpoint: 7B_200B_4: others have trained it; .*mtp\.released") as caught:
+        train(tiny(checkpoint="7B_200B_4"), data, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_corpus_does_not_change_arithmetic() -> None:
     """Configurations that differ only in the seed have different data orders but equal shapes."""
     a, b = tiny(), dataclasses.replace(tiny(), seed=1)
