@@ -72,8 +72,8 @@ def llama_tensors(model: Model, tensors: Callable[[str], Tensor]) -> Iterator[tu
         yield from split(tensors, name, parts)
 
 
-def llama_config(model: Model, vocabulary: Vocabulary, dtype: str) -> dict[str, Any]:
-    """config.json; both spellings of the rotary base, since transformers changed it with version 5."""
+def llama_config(model: Model, dtype: str) -> dict[str, Any]:
+    """config.json without ids; both spellings of the rotary base, since transformers changed it with version 5."""
     config = model.config
     return {
         "architectures": ["LlamaForCausalLM"],
@@ -95,7 +95,6 @@ def llama_config(model: Model, vocabulary: Vocabulary, dtype: str) -> dict[str, 
         "tie_word_embeddings": False,
         "use_cache": True,
         "torch_dtype": dtype,
-        **special(vocabulary),
     }
 
 
@@ -115,7 +114,7 @@ def write_llama(model: Model, vocabulary: Vocabulary, stored: Stored, out: Path)
     write_safetensors(out / WEIGHTS, shapes, llama_tensors(model, stored))
     dtype = str(stored("norm.weight").dtype).removeprefix("torch.")
     generation = {**special(vocabulary), "do_sample": False, "max_length": model.config.context}
-    _write_json(out / "config.json", llama_config(model, vocabulary, dtype))
+    _write_json(out / "config.json", llama_config(model, dtype) | special(vocabulary))
     _write_json(out / "generation_config.json", generation)
     write_tokenizer(vocabulary, out, model.config.context)
 

@@ -15,6 +15,7 @@ from mtp.bench._worker import Work, serve
 from mtp.bench.loads import Load, lengths, prompts
 from mtp.bench.shapes import SHAPES, ours
 from mtp.data.vocabulary import ByteVocabulary
+from mtp.export import llama_config, llama_tensors
 from mtp.generate import Request, Sampling, generate
 from mtp.model import Model
 
@@ -62,39 +63,10 @@ def to_llama(model: Model) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = model.config
-    blocks = [*model.trunk, *(model.heads.blocks[i] for i in model.path(0))]  # type: ignore[union-attr, index]
-    llama = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=config.vocab_size,
-            hidden_size=config.dim,
-            intermediate_size=config.ffn_dim,
-            num_hidden_layers=len(blocks),
-            num_attention_heads=config.attention_heads,
-            max_position_embeddings=config.context,
-            rms_norm_eps=config.norm_eps,
-            rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
-            tie_word_embeddings=False,
-            bos_token_id=None,
-            eos_token_id=None,
-        )
-    ).eval()
-    weights: dict[str, Tensor] = {
-        "model.embed_tokens.weight": model.embedding.weight,
-        "model.norm.weight": model.norm.weight,
-        "lm_head.weight": model.unembedding(0),
-    }
-    for i, block in enumerate(blocks):
-        own_names = dict(block.named_parameters())
-        q, k, v = own_names["attention.qkv.weight"].chunk(3)
-        gate, up = own_names["ffn.gate_up.weight"].chunk(2)
-        layer = {
-            "self_attn.q_proj": q, "self_attn.k_proj": k, "self_attn.v_proj": v,
-            "self_attn.o_proj": own_names["attention.out.weight"], "mlp.gate_proj": gate, "mlp.up_proj": up,
-            "mlp.down_proj": own_names["ffn.down.weight"], "input_layernorm": own_names["attention_norm.weight"],
-            "post_attention_layernorm": own_names["ffn_norm.weight"],
-        }  # fmt: skip
-        weights |= {f"model.layers.{i}.{name}.weight": weight for name, weight in layer.items()}
-    llama.load_state_dict(weights)
+    # Nothing ends a text before its length is reached.
+    endless = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
+    llama = LlamaForCausalLM(LlamaConfig(**llama_config(model, "float32"), **endless)).eval()
+    llama.load_state_dict(dict(llama_tensors(model, model.state_dict().__getitem__)))
     tokens_BT = torch.randint(config.vocab_size, (2, config.context), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         apart = float((llama(tokens_BT).logits - model(tokens_BT)).abs().max())
