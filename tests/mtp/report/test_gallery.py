@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlparse
 import pytest
 
 from mtp.experiment import all_runs, load_all, load_scale, read_yaml
-from mtp.report import claims, comparisons, figures, gallery, tables
+from mtp.report import claims, comparisons, gallery, kinds, snapshot, tables
 from tests.mtp.report.conftest import EXPERIMENTS, fabricate
 
 
@@ -210,8 +210,38 @@ def test_pages_of_what_is_gone_go_and_files_of_others_stay(built: Path, tmp_path
     assert {path: path.read_bytes() for path in folder.rglob("*.html")} == before
 
 
+def test_a_snapshot_works_alone(built: Path, pages: dict[Path, Page], tmp_path: Path) -> None:
+    """Complete without results/ and figures/, nothing stale left."""
+    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
+    new = tmp_path / "docs/gallery/cpu"
+    new.mkdir(parents=True)
+    (new / "gone.svg").write_text("")
+    folders = {"--results": "results", "--figures": "figures", "--out": "docs/gallery"}
+    snapshot.main([word for option, name in folders.items() for word in (option, str(tmp_path / name))])
+    assert not (new / "gone.svg").exists()
+    assert [path.name for path in (tmp_path / "docs/gallery").iterdir()] == ["cpu"]
+    for name in ("claims.csv", "table1.csv"):
+        assert (new / name).read_bytes() == (built / "results/cpu" / name).read_bytes()
+
+    shutil.rmtree(tmp_path / "results")
+    shutil.rmtree(tmp_path / "figures")
+    copies = reached(new / "index.html")
+    same = {path.relative_to(new.resolve()): page.ids for path, page in copies.items()}
+    assert same == {path.relative_to((built / "figures/cpu").resolve()): page.ids for path, page in pages.items()}
+    kept = set(copies)
+    for path, page in copies.items():
+        kept |= {found for link in page.links if (found := target(path, link))}
+    drawn = {Path(link).name for page in pages.values() for link in page.links if link.endswith(".svg")}
+    assert drawn and drawn <= {path.name for path in kept}
+    assert (EXPERIMENTS / "paper" / "table1.yaml").resolve() in kept
+    assert {path.resolve() for path in new.rglob("*") if path.is_file()} <= kept
+    texts = {path: page.text for path, page in copies.items()}
+    assert [path.name for path, text in texts.items() if "committed snapshot" in text] == ["index.html"]
+    assert not any("<li></li>" in text for text in texts.values())
+
+
 def test_no_torch() -> None:
-    modules = ["tables", "claims", "comparisons", "gallery", *(f"kinds.{kind}" for kind in figures.kinds())]
+    modules = ["tables", "claims", "comparisons", "gallery", *(f"kinds.{kind}" for kind in kinds.names())]
     imports = ", ".join(f"mtp.report.{module}" for module in modules)
     code = f"import sys, {imports}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=EXPERIMENTS.parent).returncode == 0

@@ -1,48 +1,16 @@
-"""The committed snapshot: complete without results/ and figures/, nothing stale left, mistakes in one line."""
+"""The committed snapshot: what it leaves behind, mistakes in one line. That of all pages is in test_gallery.py."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from mtp.report import snapshot
-from tests.mtp.report.conftest import EXPERIMENTS
-from tests.mtp.report.test_gallery import Page, build, reached, target
+from tests.mtp.report.test_gallery import Page
 
 
 def options(folder: Path) -> list[str]:
     told = [str(folder / name) for name in ("results", "figures", "docs/gallery")]
     return ["--results", told[0], "--figures", told[1], "--out", told[2]]
-
-
-def test_works_alone(cpu: Path) -> None:
-    shown = reached(build(cpu))
-    stale = cpu / "docs/gallery/cpu/gone.svg"
-    stale.parent.mkdir(parents=True)
-    stale.write_text("")
-    snapshot.main(options(cpu))
-    assert not stale.exists()
-    assert [path.name for path in (cpu / "docs/gallery").iterdir()] == ["cpu"]
-
-    claims, table = (cpu / "results/cpu" / name for name in ("claims.csv", "table1.csv"))
-    new = cpu / "docs/gallery/cpu"
-    assert (new / "claims.csv").read_bytes() == claims.read_bytes()
-    assert (new / "table1.csv").read_bytes() == table.read_bytes()
-    shutil.rmtree(cpu / "results")
-    shutil.rmtree(cpu / "figures")
-    pages = reached(new / "index.html")
-    same = {path.relative_to(new.resolve()): page.ids for path, page in pages.items()}
-    assert same == {path.relative_to((cpu / "figures/cpu").resolve()): page.ids for path, page in shown.items()}
-    kept = set(pages)
-    for path, page in pages.items():
-        kept |= {found for link in page.links if (found := target(path, link))}
-    drawn = {Path(link).name for page in shown.values() for link in page.links if link.endswith(".svg")}
-    assert drawn and drawn <= {path.name for path in kept}
-    assert (EXPERIMENTS / "paper" / "table1.yaml").resolve() in kept
-    assert {path.resolve() for path in new.rglob("*") if path.is_file()} <= kept
-    texts = {path: page.text for path, page in pages.items()}
-    assert [path.name for path, text in texts.items() if "committed snapshot" in text] == ["index.html"]
-    assert not any("<li></li>" in text for text in texts.values())
 
 
 def test_no_page_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
