@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from mtp.config import RunConfig
 from mtp.errors import UserError
-from mtp.experiment import Experiment, all_runs, computed, evals_of_runs, load_all, load_scale, resolve, summary
+from mtp.experiment import (
+    Experiment,
+    all_runs,
+    computed,
+    evals_of_runs,
+    load_all,
+    load_scale,
+    read_yaml,
+    resolve,
+    summary,
+)
 from tests.conftest import ROOT, tiny
 
 SCALES = [p.stem for p in sorted((ROOT / "experiments" / "scales").glob("*.yaml"))]
@@ -72,6 +82,8 @@ GOOD = {
     "metrics": {"held_out": {"title": "bits", "metric": "bits_per_byte"}},
 }  # fmt: skip
 
+FIGURE = {"name": "f", "kind": "bars", "metrics": ["held_out"]}
+
 
 def broken(tmp_path: Path, text: str) -> str:
     """The message for an experiment file with this text."""
@@ -107,6 +119,10 @@ def broken(tmp_path: Path, text: str) -> str:
         ({"claims": [{"text": "x", "where": "y", "metric": "held", "these": {}, "than": {}}]}, "claims.0.metric"),
         ({"published": {"file": "none.csv"}}, "none.csv is not beside the YAML"),
         ({"metrics": {"m": {"title": "t", "metric": "x", "beter": "lower"}}}, "metrics.m.beter: unknown key"),
+        ({"figures": [FIGURE | {"kind": "bar"}]}, "figures.0.kind: unknown 'bar'; did you mean 'bars'?"),
+        ({"figures": [FIGURE | {"name": "a/b"}]}, "figures.0.name: 'a/b': letters, digits, - and _ only"),
+        ({"figures": [FIGURE, FIGURE]}, "figures.1.name: f stands twice"),
+        ({"at": {"cpuu": {"skip": "so"}}}, "at.cpuu: no such scale; did you mean 'cpu'?"),
     ],
 )
 def test_mistakes_name_file_and_key(tmp_path: Path, change: dict, expected: str) -> None:
@@ -234,6 +250,28 @@ def test_a_computed_point_is_found_where_another_scale_has_other_axes(tmp_path: 
 def test_text_that_is_not_yaml(tmp_path: Path) -> None:
     assert "line 2" in broken(tmp_path, "title: x\n  grid: [\n")
     assert "stands twice" in broken(tmp_path, "title: x\ntitle: y\n")
+    assert "not valid YAML: unacceptable character #x0007" in broken(tmp_path, "title: \a\n")
+
+
+def test_text_that_is_not_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "latin.yaml"
+    path.write_bytes("title: café".encode("latin-1"))
+    with pytest.raises(UserError, match=r"latin\.yaml: not UTF-8 text: byte 10 is 0xe9$"):
+        read_yaml(path)
+    with pytest.raises(UserError, match=r"Is a directory$"):
+        read_yaml(tmp_path)
+
+
+def test_the_name_of_an_experiment_is_one_word(tmp_path: Path) -> None:
+    path = tmp_path / "my own.yaml"
+    path.write_text(yaml.safe_dump(GOOD))
+    with pytest.raises(UserError, match=r"my own\.yaml: the name of an experiment: letters, digits, - and _ only"):
+        resolve(path, load_scale("cpu", ROOT / "experiments"), ROOT / "experiments")
+
+
+def test_a_misspelt_key_is_told_before_a_missing_one(tmp_path: Path) -> None:
+    text = yaml.safe_dump({("tilte" if key == "title" else key): value for key, value in GOOD.items()})
+    assert broken(tmp_path, text).endswith("tilte: unknown key; did you mean 'title'?")
 
 
 def test_unknown_scale() -> None:

@@ -1,5 +1,6 @@
 """One experiment's YAML, and what its keys' types alone would let through. No torch here."""
 
+import re
 from pathlib import Path
 
 from mtp import floors, measures
@@ -7,6 +8,9 @@ from mtp.config import nearest
 from mtp.errors import UserError
 from mtp.experiment.reading import read_yaml, validate
 from mtp.experiment.spec import PER_PROBLEM, Claim, Spec
+from mtp.report import kinds
+
+WORD = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def load_spec(path: Path) -> Spec:
@@ -50,7 +54,11 @@ def load_spec(path: Path) -> Spec:
             raise UserError(f"{where}: unknown {comparison.metric!r}{nearest(comparison.metric, spec.metrics)}")
         if (name := spec.metrics[comparison.metric].metric) not in PER_PROBLEM:
             raise UserError(f"{where}: {name} has no value per problem (those that have: {', '.join(PER_PROBLEM)})")
+    _check_names(path, spec)
     for i, figure in enumerate(spec.figures):
+        if figure.kind not in kinds.names():
+            hint = f"{nearest(figure.kind, kinds.names())} (known: {', '.join(kinds.names())})"
+            raise UserError(f"{path}: figures.{i}.kind: unknown {figure.kind!r}{hint}")
         for metric in figure.metrics:
             if metric not in spec.metrics:
                 raise UserError(f"{path}: figures.{i}.metrics: unknown {metric!r}{nearest(metric, spec.metrics)}")
@@ -61,6 +69,31 @@ def load_spec(path: Path) -> Spec:
         if source and not (path.parent / source.file).exists():
             raise UserError(f"{path}: {key}.file: {source.file} is not beside the YAML")
     return spec
+
+
+def _check_names(path: Path, spec: Spec) -> None:
+    """Names that files bear."""
+    said = "letters, digits, - and _ only, since files are called so"
+    if not WORD.fullmatch(path.stem):
+        raise UserError(f"{path}: the name of an experiment: {said}")
+    for i, figure in enumerate(spec.figures):
+        if not WORD.fullmatch(figure.name):
+            raise UserError(f"{path}: figures.{i}.name: {figure.name!r}: {said}")
+        if figure.name in [before.name for before in spec.figures[:i]]:
+            raise UserError(f"{path}: figures.{i}.name: {figure.name} stands twice")
+
+
+def check_scales(path: Path, spec: Spec, root: Path) -> None:
+    """Only scales that there are have an `at`.
+
+    Raises:
+        UserError: naming file and key.
+    """
+    scales = [file.stem for file in sorted((root / "scales").glob("*.yaml"))]
+    for where, restrictions in (("at", spec.at), *((f"arms.{name}.at", arm.at) for name, arm in spec.arms.items())):
+        for scale in restrictions:
+            if scale not in scales:
+                raise UserError(f"{path}: {where}.{scale}: no such scale{nearest(scale, scales)}")
 
 
 def _check_claim(key: str, claim: Claim, spec: Spec) -> None:

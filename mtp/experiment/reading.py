@@ -44,13 +44,19 @@ def read_yaml(path: Path) -> Any:
         UserError: file missing or not YAML; names file and line.
     """
     try:
-        return yaml.load(path.read_text(), _UniqueKeys)
+        return yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except FileNotFoundError:
         known = [p.stem for p in path.parent.glob("*.yaml")]
         raise UserError(f"{path}: no such file{nearest(path.stem, known)}") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise UserError(f"{path}: line {line}: not valid YAML: {error.problem}") from None
+    except yaml.YAMLError as error:  # a character that no YAML may hold
+        raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
 
 
 def validate(model: type[Keys], values: Mapping[str, Any], path: Path) -> Keys:
@@ -66,8 +72,8 @@ def validate(model: type[Keys], values: Mapping[str, Any], path: Path) -> Keys:
 
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first validation error as `key.key: message`, with the nearest valid key."""
-    first = error.errors()[0]
+    """One validation error as `key.key: message`, with the nearest valid key: a misspelt key, else the first."""
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     path = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
         owner: Any = model

@@ -14,7 +14,7 @@ from mtp import evals as evaluations
 from mtp import floors, imported, lineage, machine
 from mtp.config import RunConfig, nearest
 from mtp.errors import UserError
-from mtp.experiment.checking import load_spec
+from mtp.experiment.checking import check_scales, load_spec
 from mtp.experiment.points import Experiment, Point
 from mtp.experiment.reading import EXPERIMENTS
 from mtp.experiment.scale import RUNGS, Scale, known_rungs, load_scale
@@ -104,6 +104,7 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS, restricted: bool
         UserError: naming file and key, for unknown keys, impossible grid points and unknown rungs.
     """
     spec = load_spec(path)
+    check_scales(path, spec, root)
     whole = spec.at.get(scale.scale, Restriction()) if restricted else Restriction()
     evals = tuple(whole.evals if whole.evals is not None else spec.evals)
     for name in spec.evals:
@@ -117,10 +118,12 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS, restricted: bool
     arms = spec.arms or {"": Arm(base={}, grid=spec.grid)}
     for arm_name, arm in arms.items():
         known_keys = (*RunConfig.names(), *RUNGS)
-        for key in arm.grid:
+        for key, choices in arm.grid.items():
+            where = f"{path}: arms.{arm_name}.grid.{key}" if arm_name else f"{path}: grid.{key}"
             if key.removeprefix(START) not in known_keys:
-                where = f"arms.{arm_name}.grid" if arm_name else "grid"
-                raise UserError(f"{path}: {where}.{key}: unknown key{nearest(key, known_keys)}")
+                raise UserError(f"{where}: unknown key{nearest(key, known_keys)}")
+            if not choices:
+                raise UserError(f"{where}: needs a list with at least one value")
     _check_restriction(f"{path}: at.{scale.scale}.grid", whole, [arm.grid for arm in arms.values()])
     points: list[Point] = []
     for arm_name, arm in arms.items():
@@ -128,9 +131,6 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS, restricted: bool
         part = arm.at.get(scale.scale, Restriction()) if restricted else Restriction()
         seeds = part.seeds or whole.seeds or (scale.seeds[:1] if spec.measure else scale.seeds)
         _check_restriction(f"{path}: {where}.at.{scale.scale}.grid", part, [arm.grid])
-        for key, choices in arm.grid.items():
-            if not isinstance(choices, list) or not choices:
-                raise UserError(f"{path}: {where}.grid.{key}: needs a list with at least one value")
         for combination in itertools.product(*arm.grid.values()):
             grid = dict(zip(arm.grid, combination, strict=True))
             own = {k: v for k, v in grid.items() if not k.startswith(START)}

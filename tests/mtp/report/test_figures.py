@@ -58,7 +58,6 @@ def test_equal_bytes_on_a_rerun(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("kind: bars", "kind: bar", r"tiny\.yaml: figures\.0\.kind: unknown 'bar'; did you mean 'bars'"),
         ("x: n_future, ", "x: n_futur, ", r"tiny\.yaml: figures\.0\.x: no axis 'n_futur'; did you mean 'n_future'"),
         ("x: n_future, ", "", r"tiny\.yaml: figures\.0\.x: missing"),
     ],
