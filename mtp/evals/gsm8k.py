@@ -1,9 +1,7 @@
 """GSM8K with worked examples in the prompt: pass@k by temperature (Figure S13).
 
-The data set (Cobbe et al., 2021; MIT licence) does not come with this project: its files train.jsonl and test.jsonl are
-looked for in the folder that settings name, in the folder gsm8k of that of the environment variable MTP_BENCHMARKS, and
-on the hub, by pinned revision. The paper states 8 shots, 200 samples and the temperatures, neither the prompt nor how
-an answer is read. Here:
+The data are those of `mtp/problems/gsm8k.py`. The paper states 8 shots, 200 samples and the temperatures, neither the
+prompt nor how an answer is read. Here:
 
 - the examples are the first `shots` of the training split, as they stand there but for the calculator's annotations
   (`<<3+4=7>>`), with "The answer is" in place of "####", between "Q: " and "A: " and blank lines;
@@ -13,8 +11,6 @@ an answer is read. Here:
 Examples that do not fit beside a question and `max_tokens` are left out from the first on.
 """
 
-import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -23,21 +19,11 @@ from typing import Any
 
 from mtp.errors import UserError
 from mtp.evals import _passes
-from mtp.problems import Unavailable, _hub
-from mtp.problems._files import ENVIRONMENT
+from mtp.problems import gsm8k
 from mtp.progress import bar
 from mtp.settings import positive
 
 VERSION = 1
-BENCHMARK = "GSM8K"
-DATASET, REVISION = "openai/gsm8k", "cc7b047b6e5bb11b4f1af84efc572db110a51b3c"
-SPLITS = ("train", "test")
-REMEDY = (
-    "put train.jsonl and test.jsonl (github.com/openai/grade-school-math) into a folder gsm8k and name the folder that"
-    f" holds it in the environment variable {ENVIRONMENT}"
-)
-STOPS = ("\nQ:",)
-_ANNOTATION = re.compile(r"<<[^<>]*>>")
 _FINAL = re.compile(r"(?:[Tt]he answer is|####)")
 _NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?")
 
@@ -53,41 +39,9 @@ def check(settings: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def located(folder: str = "") -> Path | None:
-    """The folder that holds both files; None if the user offers none."""
-    offered = os.environ.get(ENVIRONMENT, "")
-    for place in (folder, *([str(Path(offered) / "gsm8k"), offered] if offered else [])):
-        if place and all((Path(place).expanduser() / f"{split}.jsonl").is_file() for split in SPLITS):
-            return Path(place).expanduser()
-    return None
-
-
 def ready(settings: Mapping[str, Any]) -> None:
-    """Whether the data can be had.
-
-    Raises:
-        Unavailable: they cannot; says why and what would help.
-    """
-    if located(settings.get("folder", "")) is None and (reason := _hub.no_hub()):
-        raise Unavailable(f"the files of GSM8K are not here, and there is no network ({reason}); {REMEDY}")
-
-
-def rows(split: str, folder: str = "") -> list[dict[str, str]]:
-    """Question and answer of every problem of a split.
-
-    Raises:
-        Unavailable: neither a folder nor the hub has them.
-        UserError: a file that does not hold them.
-    """
-    place = located(folder)
-    if place is None:
-        return [dict(row) for row in _hub.rows(DATASET, "main", split=split, revision=REVISION)]
-    path = place / f"{split}.jsonl"
-    try:
-        found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        return [{"question": row["question"], "answer": row["answer"]} for row in found]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not the lines of GSM8K, objects with question and answer ({error!r})") from None
+    """Raises `Unavailable` where the data set is missing."""
+    gsm8k.locate(settings.get("folder", ""))
 
 
 def number(text: str) -> Fraction | None:
@@ -101,21 +55,15 @@ def number(text: str) -> Fraction | None:
     return Fraction(numbers[-1].replace(",", "").replace("$", "")) if numbers else None
 
 
-def worked(row: Mapping[str, str]) -> str:
-    """A problem with its answer, as an example of the prompt shows it."""
-    steps, _, final = _ANNOTATION.sub("", row["answer"]).rpartition("####")
-    return f"Q: {row['question'].strip()}\nA: {' '.join(steps.split())} The answer is {final.strip()}.\n\n"
-
-
-def prompts(examples: Sequence[str], question: str) -> Iterator[str]:
+def prompts(examples: Sequence[str], asked: str) -> Iterator[str]:
     """The prompt with all examples, then with ever fewer."""
     for left_out in range(len(examples) + 1):
-        yield "".join([*examples[left_out:], f"Q: {question.strip()}\nA:"])
+        yield "".join([*examples[left_out:], asked])
 
 
 def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path, workers: int) -> dict[str, Any]:
     """Settings: shots, samples, temperatures, top_p, ks, max_tokens, batch_size (samples in the making), problems (only
-    the first so many) and folder (of the files).
+    the first so many) and folder (of the file).
 
     Raises:
         UserError: missing or damaged files.
@@ -125,11 +73,9 @@ def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path
     from mtp.generate import Request, Sampling, generate, prompt_room
     from mtp.runs import arithmetic, load_run
 
-    try:
-        problems = rows("test", settings.get("folder", ""))[: settings.get("problems")]
-        examples = [worked(row) for row in rows("train", settings.get("folder", ""))[: settings["shots"]]]
-    except Unavailable as error:  # a hub that answers, and does not give it
-        return {"status": "unavailable", "reason": f"{error}; {REMEDY}", "metrics": [], "settings": settings}
+    problems = gsm8k.rows("test", settings.get("folder", ""))[: settings.get("problems")]
+    shown_first = gsm8k.rows("train", settings.get("folder", ""))[: settings["shots"]]
+    examples = [gsm8k.asked(row) + gsm8k.worked(row) for row in shown_first]
     model, config = load_run(model_dir)
     vocabulary = Vocabulary.load(data_dir)
     room = prompt_room(config.context, settings["max_tokens"])
@@ -138,7 +84,7 @@ def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path
         raise UserError(f"GSM8K: problem {missing[0]} of the test split has no number behind ####")
     asked, shots = [], []
     for row in problems:
-        for shown, prompt in enumerate(prompts(examples, row["question"])):
+        for shown, prompt in enumerate(prompts(examples, gsm8k.asked(row))):
             tokens_S = vocabulary.begin(prompt)
             if len(tokens_S) <= room or shown == len(examples):
                 break
@@ -147,7 +93,7 @@ def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path
     passed: dict[float, list[int]] = {}
     with arithmetic(model), cpu.small_products():
         for temperature in bar(settings["temperatures"], desc=f"gsm8k {model_dir.name}", unit="temperature"):
-            sampling = Sampling(temperature, settings["top_p"], settings["max_tokens"], STOPS, config.seed)
+            sampling = Sampling(temperature, settings["top_p"], settings["max_tokens"], gsm8k.STOPS, config.seed)
             requests = [Request(i, s, tokens_S) for i, tokens_S in enumerate(asked) for s in range(settings["samples"])]
             counts = [0] * len(asked)
             for sample in generate(model, vocabulary, requests, sampling, settings["batch_size"]):
@@ -156,11 +102,11 @@ def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path
     return {
         "status": "measured",
         "reason": "",
-        "metrics": _passes.rows({"benchmark": BENCHMARK}, settings["samples"], passed, settings["ks"]),
+        "metrics": _passes.rows({"benchmark": gsm8k.NAME}, settings["samples"], passed, settings["ks"]),
         "settings": {
             **settings,
             "context": config.context,
-            "stops": list(STOPS),
+            "stops": list(gsm8k.STOPS),
             "problems": len(problems),
             "shots_shown": {"least": min(shots), "most": max(shots)},
         },

@@ -1,4 +1,6 @@
-"""Benchmarks of programs that can be run: each file here is one, and its name is the benchmark's. No torch.
+"""Benchmarks: each file here is one, and its name is the benchmark's. No torch.
+
+Those of programs have tests that can be run; GSM8K asks for numbers.
 
     python -m mtp.problems list
     python -m mtp.problems show MBPP/11 --style 3-shot

@@ -1,6 +1,5 @@
 """GSM8K: prompts with worked examples, answers read out of text; made-up problems in the format of the data."""
 
-import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,32 +8,21 @@ import pytest
 from mtp.completions import Sample
 from mtp.errors import UserError
 from mtp.evals import gsm8k
-from mtp.problems import Unavailable
+from mtp.problems import gsm8k as data_set
 from mtp.problems._files import ENVIRONMENT
 from tests.mtp.evals.conftest import Folders, command, one_line, select
+from tests.mtp.problems.test_gsm8k import row, small_data
 
 SETTINGS = {
     "shots": 2, "samples": 2, "temperatures": [0.2, 1.0], "top_p": 0.95, "ks": [1, 2], "max_tokens": 4, "batch_size": 8,
 }  # fmt: skip
 
 
-def row(have: int, buy: int) -> dict[str, str]:
-    """A problem as the data set writes it."""
-    total = have + buy
-    return {
-        "question": f"Ida has {have} pears and buys {buy} more. How many pears has she?",
-        "answer": f"She has {have}+{buy}=<<{have}+{buy}={total}>>{total} pears.\n#### {total}",
-    }
-
-
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the two files, offered by the environment."""
-    folder = tmp_path / "benchmarks" / "gsm8k"
-    folder.mkdir(parents=True)
-    for split, numbers in (("train", range(1, 4)), ("test", range(1000, 1003))):
-        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row(n, 2)) + "\n" for n in numbers))
-    monkeypatch.setenv(ENVIRONMENT, str(folder.parent))
+    """A folder with a file of three problems in each split, offered by the environment."""
+    folder = small_data(tmp_path / "benchmarks", monkeypatch)
+    monkeypatch.setenv(ENVIRONMENT, str(folder))
     return folder
 
 
@@ -56,14 +44,9 @@ def test_answers_are_read(text: str, wanted: Fraction | int | None) -> None:
     assert gsm8k.number(text) == wanted
 
 
-def test_examples_are_the_datas_own_without_annotations() -> None:
-    shown = gsm8k.worked(row(3, 4))
-    assert shown == (
-        "Q: Ida has 3 pears and buys 4 more. How many pears has she?\nA: She has 3+4=7 pears. The answer is 7.\n\n"
-    )
-    assert gsm8k.number(shown) == gsm8k.number(row(3, 4)["answer"]) == 7
-    with_fewer = list(gsm8k.prompts(["a", "b"], " Why? "))
-    assert with_fewer == ["abQ: Why?\nA:", "bQ: Why?\nA:", "Q: Why?\nA:"]
+def test_examples_are_read_like_answers() -> None:
+    assert gsm8k.number(data_set.worked(row(3, 4))) == gsm8k.number(row(3, 4)["answer"]) == 7
+    assert list(gsm8k.prompts(["a", "b"], "Q: Why?\nA:")) == ["abQ: Why?\nA:", "bQ: Why?\nA:", "Q: Why?\nA:"]
 
 
 def test_a_model_is_asked_with_as_many_examples_as_fit(
@@ -96,14 +79,10 @@ def test_without_data_it_is_unavailable(
     folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv(ENVIRONMENT, raising=False)
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.chdir(tmp_path)
     result = command(folders, "gsm8k", SETTINGS)
     assert result["status"] == "unavailable" and "put train.jsonl and test.jsonl" in result["reason"]
-    with pytest.raises(Unavailable):
-        gsm8k.rows("test")
-    for split in gsm8k.SPLITS:
-        (tmp_path / f"{split}.jsonl").write_text('{"question": "?"}\n')
+    (tmp_path / data_set.FILE).write_text('{"question": "?"}\n')
     with pytest.raises(SystemExit):
         command(folders, "gsm8k", {**SETTINGS, "folder": str(tmp_path)})
     assert "not the lines of GSM8K" in one_line(capsys)

@@ -23,7 +23,7 @@ def every() -> list[Problem]:
 
 
 def test_names() -> None:
-    assert problems.names() == ("apps", "humaneval", "mbpp")
+    assert problems.names() == ("apps", "gsm8k", "humaneval", "mbpp")
     with pytest.raises(UserError, match="did you mean 'mbpp'"):
         problems.load("mbp")
 
@@ -60,7 +60,7 @@ def test_another_humaneval_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_list_and_show(capsys: pytest.CaptureFixture[str], empty: Path) -> None:
     __main__.main(["list"])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3 and "164 problems" in lines[1] and "MTP_BENCHMARKS" in lines[2]
+    assert len(lines) == 4 and "164 problems" in lines[2] and "MTP_BENCHMARKS" in lines[1] and "MTP_" in lines[3]
     __main__.main(["show", "HumanEval/0"])
     said = capsys.readouterr().out
     assert "--- entry points\nhas_close_elements" in said and "--- tests" in said
