@@ -2,22 +2,23 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
+from safetensors.torch import load_file
 from torch import Tensor
 
-from mtp.data.told import Told
+from mtp import snapshots
+from mtp.data.told import Told, name_pool, stories
 from mtp.data.vocabulary import Vocabulary
+from mtp.errors import UserError
 from mtp.model import Model
+from mtp.progress import bar
+from mtp.runs import arithmetic, load_run
 from synthetic._random import Words
 from synthetic.induction import Pool, Question, places, questions, rename
-
-RESAMPLES, LEVEL = 9999, 0.95
-ASKED = {"text": "made-up names", "mention": "later"}
-"""Labels of the paper's score."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,76 +116,48 @@ def _head_1(model: Model, window_BS: Tensor, T: int) -> Tensor:
     return next(h_BTD for head, h_BTD in model.head_states(window_BS, T) if head == 0)
 
 
-def best_of(score_PQ: np.ndarray, story_Q: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
-    """Mean score with its 95 % interval, a percentile bootstrap over stories.
-
-    The mentions of a story share its names and its author, so the story is the unit.
+def draw(model_dir: Path, data_dir: Path, renamings: int, characters: int, batch_size: int) -> dict[str, Any]:
+    """Ask a run about the held-out stories, with its last weights and with the snapshots of its training.
 
     Args:
-        score_PQ: a row for each set of weights P; with several the best counts, inside every resample too.
-        story_Q: to which story each question belongs; at least two, or the interval is NaN.
+        renamings: how often every story is asked with other names.
+        characters: of a story's beginning; the rest is not asked.
+        batch_size: windows.
+
+    Returns:
+        Of the questions about made-up names, `asked`, and of those about the unchanged ones, `known`: story, and
+        whether the name has been met. Answers as 0 or 1: `right`, a list for the last weights and one for each
+        snapshot, and `right_known`, of the last weights. `preferred`, of the last weights, is None without rivals.
+
+    Raises:
+        UserError: missing files, or held-out documents that are no stories with names.
     """
-    stories, place_Q = np.unique(story_Q, return_inverse=True)
-    asked_K = np.bincount(place_Q)
-    score_PK = np.stack([np.bincount(place_Q, weights=score_Q) for score_Q in score_PQ])
-
-    def best(k_XK: np.ndarray, axis: int = -1) -> np.ndarray:
-        """Of resamples X of the stories."""
-        k = np.moveaxis(np.asarray(k_XK, np.int64), axis, -1)
-        found: np.ndarray = (score_PK[:, k].sum(-1) / asked_K[k].sum(-1)).max(0)
-        return found
-
-    every_K = np.arange(len(stories))
-    if len(stories) < 2:
-        return float(best(every_K)), float("nan"), float("nan")
-    interval = stats.bootstrap(
-        (every_K,), best, n_resamples=RESAMPLES, method="percentile", confidence_level=LEVEL,
-        rng=np.random.default_rng(seed), batch=1000, vectorized=True,
-    ).confidence_interval  # fmt: skip
-    return float(best(every_K)), float(interval.low), float(interval.high)
-
-
-def rows(
-    asked: Sequence[Asked], on_asked: Sequence[Answers], known: Sequence[Asked], on_known: Answers
-) -> list[dict[str, Any]]:
-    """The numbers that are reported, with their labels and intervals.
-
-    Args:
-        asked: about made-up names.
-        on_asked: the answers of the last weights, then of the snapshots of the run, if it has any.
-        known: about the unchanged stories.
-        on_known: the answers of the last weights.
-    """
-    seen_Q, story_Q = _seen(asked)
-    seen_known, story_known = _seen(known)
-    right_PQ = np.stack([one.right_Q for one in on_asked]).astype(float)
-    preferred_PQ = on_asked[0].preferred_Q[None]
-    right_known = on_known.right_Q[None].astype(float)
-    first = {**ASKED, "mention": "first"}
-    unchanged = {**ASKED, "text": "unchanged names"}
-    found = [
-        _row({"metric": "induction", **ASKED, "weights": "last"}, right_PQ[:1], story_Q, seen_Q),
-        _row({"metric": "induction", **first, "weights": "last"}, right_PQ[:1], story_Q, ~seen_Q),
-        _row({"metric": "induction", **unchanged, "weights": "last"}, right_known, story_known, seen_known),
-        _row({"metric": "preference", **ASKED, "weights": "last"}, preferred_PQ, story_Q, seen_Q),
-        _row({"metric": "preference", **first, "weights": "last"}, preferred_PQ, story_Q, ~seen_Q),
-        {"metric": "chance", "value": float(np.mean([one.chance for one in asked]))},
-    ]
-    if len(on_asked) > 1:
-        found.append(_row({"metric": "induction", **ASKED, "weights": "oracle"}, right_PQ, story_Q, seen_Q))
-    return found
+    model, config = load_run(model_dir)
+    vocabulary = Vocabulary.load(data_dir)
+    told = [Told(one.text[:characters], one.names) for one in stories(data_dir, "valid") if one.names]
+    if not told:
+        raise UserError(f"{data_dir}: no names were found in the held-out stories; nothing can be asked about them")
+    pool = name_pool(data_dir, vocabulary)
+    asked = [one for i in range(renamings) for one in ask(told, vocabulary, pool, config.context, index=i)]
+    known = ask(told, vocabulary, None, config.context)
+    kept = snapshots.found(model_dir, config)
+    with arithmetic(model):
+        on_known = answers(model, known, batch_size)
+        on_asked = [answers(model, asked, batch_size)]
+        for weights in bar(kept, desc=f"induction {model_dir.name}", unit="snapshot"):
+            model.load_state_dict(load_file(weights))
+            on_asked.append(answers(model, asked, batch_size))
+    return {
+        "asked": _places(asked),
+        "known": _places(known),
+        "right": [one.right_Q.astype(int).tolist() for one in on_asked],
+        "right_known": on_known.right_Q.astype(int).tolist(),
+        "preferred": [None if np.isnan(share) else share for share in on_asked[0].preferred_Q.tolist()],
+        "chance": float(np.mean([one.chance for one in asked])),
+        "context": config.context,
+        "snapshots": [path.stem for path in kept],
+    }
 
 
-def _seen(asked: Sequence[Asked]) -> tuple[np.ndarray, np.ndarray]:
-    """Of each question: whether the name has been met, and its story."""
-    return np.array([one.question.seen for one in asked], bool), np.array([one.story for one in asked], np.int64)
-
-
-def _row(labels: dict[str, Any], score_PQ: np.ndarray, story_Q: np.ndarray, chosen_Q: np.ndarray) -> dict[str, Any]:
-    """A number over the chosen questions; why there is none, where none is chosen."""
-    if not chosen_Q.any():
-        return {**labels, "value": None, "reason": "the held-out stories have no such mention to ask about"}
-    value, low, high = best_of(score_PQ[:, chosen_Q], story_Q[chosen_Q])
-    interval = {"ci_low": low, "ci_high": high} if np.isfinite([low, high]).all() else {}
-    counts = {"positions": int(chosen_Q.sum()), "stories": len(np.unique(story_Q[chosen_Q]))}
-    return {**labels, "value": value, **interval, **counts}
+def _places(asked: Sequence[Asked]) -> dict[str, list[int]]:
+    return {"story": [one.story for one in asked], "seen": [int(one.question.seen) for one in asked]}

@@ -1,34 +1,32 @@
-"""What all evaluations by execution share: sample from head 1, execute in `mtp.sandbox`, count; and the references.
+"""What all evaluations by execution share: the settings, and the second of their two parts: execute, count, estimate.
 
-Beside its result, an evaluation writes <name>.samples.jsonl.gz, one record per sample with its verdict. While it
-samples, finished samples lie in <name>.partial.jsonl: a killed job continues from there if weights and settings are the
-same.
+The first part, sampling from head 1 and scoring the references, is `mtp.evals._drawing`. Beside its result, an
+evaluation writes <name>.samples.jsonl.gz, one record per sample with its verdict. While it samples, finished samples
+lie in <name>.partial.jsonl: a killed job continues from there if weights, settings and code are the same.
 
 Below about 100M parameters pass@k is zero. What still tells models apart, in the same file: the shares of samples that
 parse, that define what the tests call and that pass at least one assertion, and for the reference solutions their bits
 per byte given the prompt and their likelihood rank among mutants (`mtp.evals._references`).
 
-torch is imported by `run` only, the sandbox by `ready`: a scale's settings are checked without them.
+The sandbox is imported by `ready` and `judge` only: a scale's settings are checked without it.
 """
 
 import collections
 import gzip
-import hashlib
 import json
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtp.atomic import replacing
-from mtp.data.storage import sha256_of
 from mtp.errors import UserError
+from mtp.evals._drawing import digest
 from mtp.problems import Problem, Unavailable
 from mtp.settings import checked, positive
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from mtp.evals._references import References
     from mtp.evals._samples import Key
     from mtp.sandbox import Verdict
 
@@ -136,8 +134,12 @@ def best_temperature(each: Mapping[str, "np.ndarray"]) -> dict[str, Any]:
     return {"value": max(sorted(means), key=lambda t: means[t])}
 
 
-def reference_metrics(benchmark: str, found: "References") -> list[dict[str, Any]]:
-    """Bits per byte of the reference solutions, and the mean of their ranks; nothing where there are none."""
+def reference_metrics(benchmark: str, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Bits per byte of the reference solutions, and the mean of their ranks; nothing where there are none.
+
+    Args:
+        found: the fields of `mtp.evals._references.References`.
+    """
     import math
 
     import numpy as np
@@ -145,67 +147,47 @@ def reference_metrics(benchmark: str, found: "References") -> list[dict[str, Any
     from mtp.statistics import interval
 
     rows: list[dict[str, Any]] = []
-    nats = [n for n in found.nats if n is not None]
+    nats = [n for n in found["nats"] if n is not None]
     common = {"benchmark": benchmark, "problems": len(nats)}
     if nats:
-        size = sum(n for n in found.bytes if n is not None)
+        size = sum(n for n in found["bytes"] if n is not None)
         rows.append({"metric": "reference_bits_per_byte", "value": math.fsum(nats) / math.log(2) / size, **common})
-    ranks = [r for r in found.rank if r is not None]
+    ranks = [r for r in found["rank"] if r is not None]
     if len(ranks) > 1:
         value, low, high = interval([np.array(ranks)])
         rows.append({"metric": "reference_rank", "value": value, "ci_low": low, "ci_high": high, **common})
     return rows
 
 
-def run(
+def judge(
     name: str,
     benchmark: str,
     problems: Sequence[Problem],
-    model_dir: Path,
-    data_dir: Path,
+    drawn: Mapping[str, Any],
     settings: dict[str, Any],
     out_dir: Path,
     workers: int,
 ) -> dict[str, Any]:
-    """Score the references, sample, execute, estimate.
+    """Execute what was drawn, and estimate.
 
     Args:
-        name: of the evaluation, in the names of its files.
+        name: of the evaluation, in the name of its file of samples.
         benchmark: label of its numbers.
         problems: all that the settings select but for `problems`, which keeps the first so many.
+        drawn: what `mtp.evals._drawing.draw` returned for the same problems and settings.
         settings: as `check` gives them.
         workers: sandboxes side by side.
 
     Raises:
-        UserError: missing files, or programs that could not be executed.
+        UserError: other problems than those that were drawn from, or programs that could not be executed.
     """
-    from mtp.data.vocabulary import Vocabulary
-    from mtp.evals import _references, _samples
-    from mtp.generate import prompt_room
-    from mtp.runs import WEIGHTS, load_run
     from mtp.sandbox import run_programs
     from mtp.sandbox.programs import program
 
-    of = len(problems)
     problems = problems[: settings.get("problems")]
-    model, config = load_run(model_dir)
-    vocabulary = Vocabulary.load(data_dir)
-    prompts = [vocabulary.begin(problem.prompt) for problem in problems]
-    room = prompt_room(config.context, settings["max_tokens"])
-    described = {
-        **settings,
-        "stops": list(problems[0].stops),
-        "seed": config.seed,
-        "prompt": "as in the data set, cut on the left to prompt_room tokens",
-        "prompt_room": room,
-        "prompts_truncated": sum(len(prompt) > room for prompt in prompts),
-        "problems": f"the first {len(problems)} of {of}" if len(problems) < of else f"all {of}",
-    }
-    references = _references.measure(model, vocabulary, problems, settings["mutants"])
-    told = json.dumps({**described, "weights": sha256_of(model_dir / WEIGHTS)}, sort_keys=True)
-    partial = _samples.Partial(out_dir / f"{name}.partial.jsonl", hashlib.sha256(told.encode()).hexdigest())
-    _samples.draw(model, vocabulary, prompts, problems[0].stops, settings, partial)
-    rows = dict(sorted(partial.found.items()))
+    if drawn["problems"] != digest(problems):
+        raise UserError(f"{benchmark}: its problems here are not those that the samples were drawn for; draw them anew")
+    rows = {(row["temperature"], row["problem"], row["sample"]): row for row in drawn["samples"]}
     programs = [program(problems[p], row["completion"]) for (_, p, _), row in rows.items()]
     verdicts = dict(zip(rows, run_programs(programs, workers), strict=True))
     counts = collections.Counter(verdict.verdict for verdict in verdicts.values())
@@ -213,19 +195,20 @@ def run(
         raise UserError(f"{counts['infra']} programs could not be executed by the sandbox; run the evaluation again")
     lines = []
     for key, row in rows.items():
-        record = {"task_id": problems[key[1]].task_id, "sample": key[2], "temperature": key[0], "seed": config.seed}
+        record = {"task_id": problems[key[1]].task_id, "sample": key[2], "temperature": key[0]}
+        record |= {"seed": drawn["settings"]["seed"]}
         record |= {part: row[part] for part in ("completion", "finish", "tokens")}
         lines.append(json.dumps(record | {"verdict": verdicts[key].verdict, "detail": verdicts[key].detail}) + "\n")
     with replacing(out_dir / f"{name}.samples.jsonl.gz") as temporary:
         temporary.write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
-    partial.remove()
     blank = {key for key, row in rows.items() if not row["completion"].strip()}
     metrics, passed = metrics_of(benchmark, settings, problems, verdicts, blank)
+    references = drawn["references"]
     return {
         "status": "measured",
         "reason": "",
         "metrics": metrics + reference_metrics(benchmark, references),
-        "settings": described | {"mutants_in_all": references.mutants},
+        "settings": {**drawn["settings"], "mutants_in_all": references["mutants"]},
         "verdicts": dict(sorted(counts.items())),
         "finish": dict(sorted(collections.Counter(row["finish"] for row in rows.values()).items())),
         "per_problem": {
@@ -233,8 +216,8 @@ def run(
             "samples": settings["samples"],
             "temperatures": list(passed),
             "passed": passed,
-            "reference_nats": references.nats,
-            "reference_bytes": references.bytes,
-            "rank": references.rank,
+            "reference_nats": references["nats"],
+            "reference_bytes": references["bytes"],
+            "rank": references["rank"],
         },
     }

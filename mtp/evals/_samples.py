@@ -57,9 +57,8 @@ class Partial:
     def flush(self) -> None:
         self.file.flush()
 
-    def remove(self) -> None:
+    def close(self) -> None:
         self.file.close()
-        self.path.unlink()
 
 
 def draw(

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mtp.evals import _code
+from mtp.evals import _code, _drawing
 from mtp.problems import apps
 
 VERSION = 1
+DRAWS = ("mtp.evals._drawing", "mtp.problems.apps")
+"""Modules whose code decides what is drawn."""
 
 
 def check(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -15,17 +17,33 @@ def check(settings: Mapping[str, Any]) -> dict[str, Any]:
     return _code.check(settings, optional={"folder": str})
 
 
+def ready_to_draw(settings: Mapping[str, Any]) -> None:
+    """Raises `Unavailable` where the data set is missing."""
+    apps.locate(settings.get("folder", ""))
+
+
 def ready(settings: Mapping[str, Any]) -> None:
     """Raises `Unavailable` where the data set is missing or programs cannot be executed."""
-    apps.locate(settings.get("folder", ""))
+    ready_to_draw(settings)
     _code.ready()
 
 
-def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path, workers: int) -> dict[str, Any]:
+def draw(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path, identity: str) -> dict[str, Any]:
     """Settings: those of humaneval, and the folder with apps.jsonl.gz.
 
     Raises:
-        UserError: missing files, or programs that could not be executed.
+        UserError: missing files.
     """
-    found = apps.load(settings.get("folder", ""))
-    return _code.run("apps", apps.NAME, found, model_dir, data_dir, settings, out_dir, workers)
+    problems = apps.load(settings.get("folder", ""))
+    return _drawing.draw("apps", problems, model_dir, data_dir, settings, out_dir, identity)
+
+
+def judge(
+    drawn: Mapping[str, Any], data_dir: Path, settings: dict[str, Any], out_dir: Path, workers: int
+) -> dict[str, Any]:
+    """
+    Raises:
+        UserError: programs that could not be executed.
+    """
+    problems = apps.load(settings.get("folder", ""))
+    return _code.judge("apps", apps.NAME, problems, drawn, settings, out_dir, workers)

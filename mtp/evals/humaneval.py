@@ -4,11 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mtp.evals import _code
+from mtp.evals import _code, _drawing
 from mtp.problems import humaneval
 
 VERSION = 2
+DRAWS = ("mtp.evals._drawing", "mtp.problems.humaneval")
+"""Modules whose code decides what is drawn."""
 check = _code.check
+
+
+def ready_to_draw(settings: Mapping[str, Any]) -> None:
+    """Raises `UserError` where the problems are missing."""
+    humaneval.load()
 
 
 def ready(settings: Mapping[str, Any]) -> None:
@@ -17,13 +24,21 @@ def ready(settings: Mapping[str, Any]) -> None:
     _code.ready()
 
 
-def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path, workers: int) -> dict[str, Any]:
+def draw(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path, identity: str) -> dict[str, Any]:
     """Settings: samples per problem, temperatures, top_p, max_tokens, ks, batch_size (rows that decode together),
     mutants per reference and problems (only the first so many).
 
     Raises:
-        UserError: missing files, or programs that could not be executed.
+        UserError: missing files.
     """
-    return _code.run(
-        "humaneval", humaneval.NAME, humaneval.load(), model_dir, data_dir, settings, out_dir, workers
-    )  # fmt: skip
+    return _drawing.draw("humaneval", humaneval.load(), model_dir, data_dir, settings, out_dir, identity)
+
+
+def judge(
+    drawn: Mapping[str, Any], data_dir: Path, settings: dict[str, Any], out_dir: Path, workers: int
+) -> dict[str, Any]:
+    """
+    Raises:
+        UserError: programs that could not be executed.
+    """
+    return _code.judge("humaneval", humaneval.NAME, humaneval.load(), drawn, settings, out_dir, workers)

@@ -17,11 +17,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mtp.errors import UserError
-from mtp.progress import bar
+import numpy as np
+
 from mtp.settings import checked, positive
 
 VERSION = 1
+DRAWS = ("mtp.induction",)
+"""Modules whose code decides what is drawn."""
+RESAMPLES, LEVEL = 9999, 0.95
+ASKED = {"text": "made-up names", "mention": "later"}
+"""Labels of the paper's score."""
 
 
 def check(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,43 +36,93 @@ def check(settings: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path, workers: int) -> dict[str, Any]:
+def draw(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path, identity: str) -> dict[str, Any]:
     """Settings: renamings (how often every story is asked with other names), characters (of a story's beginning; the
     rest is not asked) and batch_size (windows).
 
     Raises:
         UserError: missing files, or held-out documents that are no stories with names.
     """
-    from safetensors.torch import load_file
+    from mtp import induction
 
-    from mtp import induction, snapshots
-    from mtp.data.told import Told, name_pool, stories
-    from mtp.data.vocabulary import Vocabulary
-    from mtp.runs import arithmetic, load_run
+    return induction.draw(model_dir, data_dir, settings["renamings"], settings["characters"], settings["batch_size"])
 
-    model, config = load_run(model_dir)
-    vocabulary = Vocabulary.load(data_dir)
-    told = [Told(one.text[: settings["characters"]], one.names) for one in stories(data_dir, "valid") if one.names]
-    if not told:
-        raise UserError(f"{data_dir}: no names were found in the held-out stories; nothing can be asked about them")
-    pool = name_pool(data_dir, vocabulary)
-    renamings = range(settings["renamings"])
-    asked = [one for i in renamings for one in induction.ask(told, vocabulary, pool, config.context, index=i)]
-    known = induction.ask(told, vocabulary, None, config.context)
-    kept = snapshots.found(model_dir, config)
-    with arithmetic(model):
-        on_known = induction.answers(model, known, settings["batch_size"])
-        on_asked = [induction.answers(model, asked, settings["batch_size"])]
-        for weights in bar(kept, desc=f"induction {model_dir.name}", unit="snapshot"):
-            model.load_state_dict(load_file(weights))
-            on_asked.append(induction.answers(model, asked, settings["batch_size"]))
-    rows = induction.rows(asked, on_asked, known, on_known)
-    if not kept:
+
+def judge(
+    drawn: Mapping[str, Any], data_dir: Path, settings: dict[str, Any], out_dir: Path, workers: int
+) -> dict[str, Any]:
+    """The numbers, and the reason for the one that a run without snapshots does not have."""
+    found = rows(drawn)
+    if not drawn["snapshots"]:
         reason = "not evaluated: the run kept no snapshots of its weights"
-        rows.append({"metric": "induction", **induction.ASKED, "weights": "oracle", "value": None, "reason": reason})
+        found.append({"metric": "induction", **ASKED, "weights": "oracle", "value": None, "reason": reason})
     return {
         "status": "measured",
         "reason": "",
-        "metrics": rows,
-        "settings": {**settings, "context": config.context, "snapshots": [path.stem for path in kept]},
+        "metrics": found,
+        "settings": {**settings, "context": drawn["context"], "snapshots": drawn["snapshots"]},
     }
+
+
+def rows(drawn: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The numbers that are reported, with their labels and intervals, of what `mtp.induction.draw` returned."""
+    (story_Q, seen_Q), (story_known, seen_known) = (
+        (np.array(drawn[name]["story"], np.int64), np.array(drawn[name]["seen"], bool)) for name in ("asked", "known")
+    )
+    right_PQ = np.array(drawn["right"], np.float64)
+    preferred_PQ = np.array(drawn["preferred"], np.float64)[None]
+    right_known = np.array(drawn["right_known"], np.float64)[None]
+    first = {**ASKED, "mention": "first"}
+    unchanged = {**ASKED, "text": "unchanged names"}
+    found = [
+        _row({"metric": "induction", **ASKED, "weights": "last"}, right_PQ[:1], story_Q, seen_Q),
+        _row({"metric": "induction", **first, "weights": "last"}, right_PQ[:1], story_Q, ~seen_Q),
+        _row({"metric": "induction", **unchanged, "weights": "last"}, right_known, story_known, seen_known),
+        _row({"metric": "preference", **ASKED, "weights": "last"}, preferred_PQ, story_Q, seen_Q),
+        _row({"metric": "preference", **first, "weights": "last"}, preferred_PQ, story_Q, ~seen_Q),
+        {"metric": "chance", "value": drawn["chance"]},
+    ]
+    if len(right_PQ) > 1:
+        found.append(_row({"metric": "induction", **ASKED, "weights": "oracle"}, right_PQ, story_Q, seen_Q))
+    return found
+
+
+def _row(labels: dict[str, Any], score_PQ: np.ndarray, story_Q: np.ndarray, chosen_Q: np.ndarray) -> dict[str, Any]:
+    """A number over the chosen questions; why there is none, where none is chosen."""
+    if not chosen_Q.any():
+        return {**labels, "value": None, "reason": "the held-out stories have no such mention to ask about"}
+    value, low, high = best_of(score_PQ[:, chosen_Q], story_Q[chosen_Q])
+    interval = {"ci_low": low, "ci_high": high} if np.isfinite([low, high]).all() else {}
+    counts = {"positions": int(chosen_Q.sum()), "stories": len(np.unique(story_Q[chosen_Q]))}
+    return {**labels, "value": value, **interval, **counts}
+
+
+def best_of(score_PQ: np.ndarray, story_Q: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
+    """Mean score with its 95 % interval, a percentile bootstrap over stories.
+
+    The mentions of a story share its names and its author, so the story is the unit.
+
+    Args:
+        score_PQ: a row for each set of weights P; with several the best counts, inside every resample too.
+        story_Q: to which story each question belongs; at least two, or the interval is NaN.
+    """
+    from scipy import stats
+
+    stories, place_Q = np.unique(story_Q, return_inverse=True)
+    asked_K = np.bincount(place_Q)
+    score_PK = np.stack([np.bincount(place_Q, weights=score_Q) for score_Q in score_PQ])
+
+    def best(k_XK: np.ndarray, axis: int = -1) -> np.ndarray:
+        """Of resamples X of the stories."""
+        k = np.moveaxis(np.asarray(k_XK, np.int64), axis, -1)
+        found: np.ndarray = (score_PK[:, k].sum(-1) / asked_K[k].sum(-1)).max(0)
+        return found
+
+    every_K = np.arange(len(stories))
+    if len(stories) < 2:
+        return float(best(every_K)), float("nan"), float("nan")
+    interval = stats.bootstrap(
+        (every_K,), best, n_resamples=RESAMPLES, method="percentile", confidence_level=LEVEL,
+        rng=np.random.default_rng(seed), batch=1000, vectorized=True,
+    ).confidence_interval  # fmt: skip
+    return float(best(every_K)), float(interval.low), float(interval.high)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtp.config import nearest
 from mtp.errors import UserError
-from mtp.evals import _code
+from mtp.evals import _code, _drawing
 from mtp.problems import Problem, Unavailable, apps, humaneval, mbpp
 from mtp.settings import checked, positive
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 VERSION = 1
+DRAWS = ("mtp.evals._drawing", "mtp.evals.whitespace")
+"""Modules whose code decides what is drawn."""
 NONE = "none"
 ADDED = {NONE: "", "newline": "\n", "spaces + newline": "    \n"}
 """The paper does not say how many spaces: here one level of indentation."""
@@ -95,30 +97,69 @@ def unavailable(benchmark: str, settings: Mapping[str, Any], reason: str) -> lis
     return rows
 
 
-def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path, workers: int) -> dict[str, Any]:
+def sampled(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of sampling for one benchmark with one kind of white space."""
+    return {key: settings[key] for key in ("samples", *SAMPLING)} | {"mutants": 0}
+
+
+def part_of(benchmark: str, name: str) -> str:
+    """HumanEval, "spaces + newline" -> how its files are called."""
+    return "".join(c if c.isalnum() else "_" for c in f"{benchmark} {name}")
+
+
+def draw(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path, identity: str) -> dict[str, Any]:
     """Settings: benchmarks (names as in results), problems (the first so many of each), samples and, unless that is 0,
     those of sampling; style of MBPP's prompts, folder with data sets.
 
-    Numbers are labelled `benchmark` and `whitespace`; those of pass@k also `k`, at the best temperature.
+    Raises:
+        UserError: missing files.
+    """
+    from mtp.data.vocabulary import Vocabulary
+    from mtp.evals import _references
+    from mtp.runs import load_run
+
+    model, _ = load_run(model_dir)
+    vocabulary = Vocabulary.load(data_dir)
+    drawn: dict[str, Any] = {}
+    for benchmark in settings["benchmarks"]:
+        try:
+            problems = problems_of(benchmark, settings)
+        except Unavailable as error:
+            drawn[benchmark] = {"unavailable": str(error)}
+            continue
+        scored = [problem for problem in problems if problem.reference]
+        drawn[benchmark] = {}
+        for name, white in ADDED.items():
+            found = _references.measure(model, vocabulary, with_added(scored, white), 0)
+            drawn[benchmark][name] = {"nats": found.nats}
+            if settings["samples"]:
+                stem, asked = f"whitespace.{part_of(benchmark, name)}", with_added(problems, white)
+                drawn[benchmark][name]["sampled"] = _drawing.draw(
+                    stem, asked, model_dir, data_dir, sampled(settings), out_dir, identity
+                )
+    return drawn
+
+
+def judge(
+    drawn: Mapping[str, Any], data_dir: Path, settings: dict[str, Any], out_dir: Path, workers: int
+) -> dict[str, Any]:
+    """Numbers are labelled `benchmark` and `whitespace`; those of pass@k also `k`, at the best temperature.
 
     Raises:
-        UserError: missing files, or programs that could not be executed.
+        UserError: programs that could not be executed.
     """
     import math
 
     import numpy as np
 
-    from mtp.data.vocabulary import Vocabulary
-    from mtp.evals import _references
-    from mtp.runs import load_run
     from mtp.statistics import estimates
 
-    model, _ = load_run(model_dir)
-    vocabulary = Vocabulary.load(data_dir)
     metrics: list[dict[str, Any]] = []
     told: dict[str, int] = {}
     for benchmark in settings["benchmarks"]:
         try:
+            if "unavailable" in drawn[benchmark]:
+                raise Unavailable(drawn[benchmark]["unavailable"])
             problems = problems_of(benchmark, settings)
         except Unavailable as error:
             metrics += unavailable(benchmark, settings, str(error))
@@ -130,16 +171,13 @@ def run(model_dir: Path, data_dir: Path, settings: dict[str, Any], out_dir: Path
         sizes = np.array([len(problem.reference.encode()) for problem in scored], dtype=np.float64)
         for name, white in ADDED.items():
             labels = {"benchmark": benchmark, "whitespace": name}
-            found = _references.measure(model, vocabulary, with_added(scored, white), 0)
-            bits[name] = np.array(found.nats, dtype=np.float64) / math.log(2) / sizes
+            found = drawn[benchmark][name]
+            bits[name] = np.array(found["nats"], dtype=np.float64) / math.log(2) / sizes
             value = float((bits[name] * sizes).sum() / sizes.sum())
             metrics.append({"metric": "reference_bits_per_byte", "value": value, **labels, "problems": len(scored)})
             if settings["samples"]:
-                drawn = {key: settings[key] for key in ("samples", *SAMPLING)} | {"mutants": 0}
-                stem = "".join(c if c.isalnum() else "_" for c in f"whitespace {benchmark} {name}")
-                record = _code.run(
-                    stem, benchmark, with_added(problems, white), model_dir, data_dir, drawn, out_dir, workers
-                )
+                stem, asked = f"whitespace_{part_of(benchmark, name)}", with_added(problems, white)
+                record = _code.judge(stem, benchmark, asked, found["sampled"], sampled(settings), out_dir, workers)
                 counts = record["per_problem"]["passed"].values()
                 for k in settings["ks"]:
                     each = [100 * estimates(settings["samples"], counted, k) for counted in counts]

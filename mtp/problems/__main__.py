@@ -81,7 +81,7 @@ def listing() -> str:
     lines = []
     for name in names():
         try:
-            lines.append(f"{name:<10} {len(load(name))} problems{' (test)' if hasattr(module(name), 'FILE') else ''}")
+            lines.append(f"{name:<10} {len(load(name))} problems{' (test)' if hasattr(module(name), 'fetch') else ''}")
         except (Unavailable, UserError) as error:
             lines.append(f"{name:<10} unavailable: {error}")
     return "\n".join(lines)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mtp.data.told import Told
 from mtp.data.vocabulary import ByteVocabulary
-from mtp.induction import Asked, answers, ask, best_of
+from mtp.induction import Asked, answers, ask
 from mtp.model import Model
 from synthetic.induction import Pool, byte_pool
 from tests.conftest import tiny
@@ -109,22 +109,3 @@ def test_a_real_model_answers_alike_whatever_the_batch() -> None:
     model = Model(config).eval()
     one, other = (answers(model, asked, batch_size=size) for size in (1, 8))
     assert np.array_equal(one.preferred_Q, other.preferred_Q) and np.array_equal(one.right_Q, other.right_Q)
-
-
-def test_the_interval_is_over_stories() -> None:
-    """Twenty mentions of one story say no more than one: the interval is as wide as for three coins."""
-    story_Q = np.repeat([0, 1, 2], 20)
-    value, low, high = best_of((story_Q == 1)[None].astype(float), story_Q)
-    assert (value, low, high) == (pytest.approx(1 / 3), 0, 1)
-    assert best_of(np.ones((1, 4)), np.zeros(4, int))[0] == 1
-    assert np.isnan(best_of(np.ones((1, 4)), np.zeros(4, int))[1:]).all()
-
-
-def test_the_best_of_several_is_chosen_in_every_resample() -> None:
-    rng = np.random.default_rng(0)
-    story_Q = np.repeat(np.arange(30), 4)
-    score_PQ = (rng.random((5, 120)) < 0.3).astype(float)
-    each = [best_of(score_PQ[[p]], story_Q) for p in range(5)]
-    value, low, high = best_of(score_PQ, story_Q)
-    assert value == max(v for v, _, _ in each)
-    assert low >= max(one for _, one, _ in each) - 0.02 and high >= max(one for _, _, one in each) - 0.02

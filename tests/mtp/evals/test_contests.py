@@ -61,10 +61,10 @@ def test_a_model_that_knows_the_answers(tagged: Folders, monkeypatch: pytest.Mon
 def test_other_sets_are_refused(tagged: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     finetuning.write(tagged[1], "test", [Example("q", "a")] * 2)
     with pytest.raises(UserError, match="its test examples have no tests"):
-        contests.run(*tagged, SETTINGS, tagged[0], 1)
+        contests.problems_of(tagged[1])
     (tagged[1] / "manifest.json").write_text(json.dumps({"vocabulary": {"name": "bytes"}, "corpus": {"name": "code"}}))
     with pytest.raises(UserError, match="is not a finetuning set"):
-        contests.run(*tagged, SETTINGS, tagged[0], 1)
+        contests.problems_of(tagged[1])
 
 
 def test_without_a_sandbox(tagged: Folders, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ from mtp.data.mixture import Mixed, batches
 from mtp.data.storage import read_manifest
 from mtp.data.told import stories
 from mtp.errors import UserError
-from mtp.evaluate import evaluate
+from mtp.evals.induction import best_of
+from mtp.evaluate import draw, evaluate
 from mtp.train import train
 from tests.conftest import tiny
 from tests.mtp.evals.conftest import select
@@ -35,10 +36,8 @@ def story(seed: int) -> str:
     return " ".join(parts)
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Corpora `tales` (stories) and `both` (novels and stories, 3 to 1), prepared as bytes."""
-    root = tmp_path_factory.mktemp("induction")
+def prepare(root: Path) -> Path:
+    """Corpora `tales` (stories) and `both` (novels and stories, 3 to 1), prepared as bytes; returns their folder."""
     for i in range(30):
         for folder, text in (("tales", story(i)), ("novels", story(1000 + i).lower())):
             (root / folder).mkdir(exist_ok=True)
@@ -49,6 +48,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("tales", "both"):
         build(load_corpus(name, root), root / "data" / name / "bytes", root / "cache")
     return root / "data"
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare(tmp_path_factory.mktemp("induction"))
 
 
 def test_training_and_held_out_stories_share_nothing(prepared: Path) -> None:
@@ -104,6 +108,12 @@ def test_a_run_and_its_result(prepared: Path, tmp_path: Path) -> None:
     assert 0 < select(result, metric="chance")["value"] <= 1 / 64  # of so many second halves at most
     assert 0 <= select(result, metric="preference", mention="later", text="made-up names")["value"] <= 1
     assert select(result, metric="induction", text="unchanged names")["positions"] > 20
+    (tmp_path / "two").mkdir()
+    file = draw("induction", tmp_path / "run", data, settings, tmp_path / "two" / "induction.json")
+    away = (tmp_path / "run" / "model.safetensors").rename(tmp_path / "away")
+    apart = evaluate("induction", tmp_path / "run", data, settings, tmp_path / "two" / "induction.json")
+    assert file.exists() and (apart["metrics"], apart["settings"]) == (result["metrics"], result["settings"])
+    away.rename(tmp_path / "run" / "model.safetensors")
     for path in (tmp_path / "run" / "snapshots").iterdir():
         path.unlink()
     again = evaluate("induction", tmp_path / "run", data, settings, tmp_path / "run" / "induction.json")
@@ -144,3 +154,22 @@ def test_mistakes_in_the_yaml(tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text("kind: mixture\nparts: {a: 1}\n")
     with pytest.raises(UserError, match=r"m\.yaml: parts: needs at least two corpora"):
         load_corpus("m", tmp_path)
+
+
+def test_the_interval_is_over_stories() -> None:
+    """Twenty mentions of one story say no more than one: the interval is as wide as for three coins."""
+    story_Q = np.repeat([0, 1, 2], 20)
+    value, low, high = best_of((story_Q == 1)[None].astype(float), story_Q)
+    assert (value, low, high) == (pytest.approx(1 / 3), 0, 1)
+    assert best_of(np.ones((1, 4)), np.zeros(4, int))[0] == 1
+    assert np.isnan(best_of(np.ones((1, 4)), np.zeros(4, int))[1:]).all()
+
+
+def test_the_best_of_several_is_chosen_in_every_resample() -> None:
+    rng = np.random.default_rng(0)
+    story_Q = np.repeat(np.arange(30), 4)
+    score_PQ = (rng.random((5, 120)) < 0.3).astype(float)
+    each = [best_of(score_PQ[[p]], story_Q) for p in range(5)]
+    value, low, high = best_of(score_PQ, story_Q)
+    assert value == max(v for v, _, _ in each)
+    assert low >= max(one for _, one, _ in each) - 0.02 and high >= max(one for _, _, one in each) - 0.02
