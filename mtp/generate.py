@@ -11,8 +11,9 @@ Rows of one batch are independent: each stands at its own position, and a row th
 next request at once (continuous batching). A prompt is computed once for all its samples, short ones together.
 
 Positions never exceed the training context, since a model with rotary embeddings is undefined beyond it. A
-prompt keeps its last max(context - max_tokens, context // 2) tokens (`prompt_room`), and a completion ends with
-`length` at max_tokens or at the context, whichever comes first.
+prompt keeps its last max(context - max_tokens, context // 2) tokens (`prompt_room`), of which the begin of the text
+takes a place where the vocabulary has such a token (`shortened`). A completion ends with `length` at max_tokens or at
+the context, whichever comes first.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import torch
 
 from mtp.batch import Batch
@@ -31,7 +33,9 @@ from mtp.pace import Pace
 from mtp.sampling import Sampling
 from mtp.speculation import PLAIN, Speculation, Tally
 
-__all__ = ["PLAIN", "Pace", "Request", "Sample", "Sampling", "Speculation", "Tally", "generate", "prompt_room"]
+__all__ = [
+    "PLAIN", "Pace", "Request", "Sample", "Sampling", "Speculation", "Tally", "generate", "prompt_room", "shortened"
+]  # fmt: skip
 
 TOGETHER = 512
 """Tokens of prompts, padding counted, that are computed at once: 64 alone take 2.5 times as long as among 512."""
@@ -42,13 +46,30 @@ def prompt_room(context: int, max_tokens: int) -> int:
     return max(1, context - max_tokens, context // 2)
 
 
-def prefilled(decoder: Decoder, requests: Iterable[Request], room: int) -> Iterator[tuple[Request, Prompt]]:
-    """Requests with their prompts, each computed once for the samples that follow each other, some of them ahead."""
+def shortened(prompt_S: np.ndarray, room: int, begin_S: np.ndarray) -> np.ndarray:
+    """The last `room` tokens of a prompt, the first of them replaced by the prompt's begin if it has one.
+
+    Args:
+        begin_S: what the vocabulary puts before a text (`vocabulary.begin("")`); empty for most.
+    """
+    kept = len(begin_S)
+    if len(prompt_S) <= room or kept >= room or not np.array_equal(prompt_S[:kept], begin_S):
+        return prompt_S[-room:]
+    return np.concatenate([begin_S, prompt_S[kept - room :]])
+
+
+def prefilled(
+    decoder: Decoder, requests: Iterable[Request], room: int, begin_S: np.ndarray
+) -> Iterator[tuple[Request, Prompt]]:
+    """Requests with their prompts, each computed once for the samples that follow each other, some of them ahead.
+
+    Args: as `shortened`.
+    """
     groups: list[list[Request]] = []
     longest = 0
 
     def computed() -> Iterator[tuple[Request, Prompt]]:
-        prompts = decoder.prefill([group[0].prompt[-room:] for group in groups])
+        prompts = decoder.prefill([shortened(group[0].prompt, room, begin_S) for group in groups])
         for group, prompt in zip(groups, prompts, strict=True):
             yield from ((request, prompt) for request in group)
 
@@ -138,7 +159,8 @@ def decoded(
         return
     decoder = Decoder(model, rows, speculation.heads, compile)
     batch = Batch(decoder, vocabulary, sampling, speculation, tally, rows)
-    ready = prefilled(decoder, waiting, prompt_room(decoder.context, sampling.max_tokens))
+    room = prompt_room(decoder.context, sampling.max_tokens)
+    ready = prefilled(decoder, waiting, room, vocabulary.begin(""))
     fresh, exhausted = list(range(rows)), False
 
     while True:

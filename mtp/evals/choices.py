@@ -80,14 +80,16 @@ def encoded(
 
     Contexts lose tokens on the left where both do not fit; context and continuation are encoded on their own.
     """
-    found = []
+    from mtp.generate import shortened
+
+    begin_S, found = vocabulary.begin(""), []
     for one in asked:
         texts = [vocabulary.encode(choice.text)[: context - 1] for choice in one]
         for question in one:
-            before = vocabulary.encode(question.context)
+            before = vocabulary.begin(question.context)
             for text in texts:
-                room = before[-(context - len(text)) :]
-                found.append((np.concatenate([room, text]), len(room)))
+                kept = shortened(before, context - len(text), begin_S)
+                found.append((np.concatenate([kept, text]), len(kept)))
     return found
 
 

@@ -100,7 +100,7 @@ class Answerer:
         from mtp.generate import Request, Sampling, generate
         from mtp.runs import arithmetic
 
-        requests = [Request(i, 0, self.vocabulary.encode(example.question)) for i, example in enumerate(examples)]
+        requests = [Request(i, 0, self.vocabulary.begin(example.question)) for i, example in enumerate(examples)]
         sampling = Sampling(max_tokens=self.settings["max_tokens"])
         with arithmetic(self.model), cpu.small_products():
             found = generate(self.model, self.vocabulary, requests, sampling, self.settings["batch_size"])
@@ -116,7 +116,7 @@ class Answerer:
         from mtp.evals._references import rank, token_nats
         from mtp.runs import arithmetic
 
-        questions = [self.vocabulary.encode(example.question) for example in examples]
+        questions = [self.vocabulary.begin(example.question) for example in examples]
         answers = [self.vocabulary.encode(example.answer) for example in examples]
         places = range(min(SHIFTS, len(examples) - 1) + 1)
         pairs = [

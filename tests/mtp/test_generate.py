@@ -17,13 +17,20 @@ from mtp.completions import Ending
 from mtp.data.vocabulary import ByteVocabulary
 from mtp.decoder import Decoder
 from mtp.errors import UserError
-from mtp.generate import Request, Sample, Sampling, Speculation, generate, prompt_room
+from mtp.generate import Request, Sample, Sampling, Speculation, generate, prompt_room, shortened
 from mtp.model import Model
 from mtp.runs import arithmetic
 from mtp.sampling import draw, uniforms
 from tests.conftest import tiny
 
 BYTES = ByteVocabulary()
+
+
+class Begins(ByteVocabulary):
+    """Texts begin with a token of their own, as those of SentencePiece do."""
+
+    def begin(self, text: str) -> np.ndarray:
+        return np.array([1, *text.encode()], np.int64)
 
 
 def prompts(lengths: Sequence[int]) -> list[np.ndarray]:
@@ -103,6 +110,22 @@ def test_no_position_beyond_the_context() -> None:
     model = Model(tiny()).double()
     (sample,) = generate(model, BYTES, [Request(0, 0, prompts([50])[0])], Sampling(max_tokens=40))
     assert len(sample.tokens) <= 12 - 6 + 1 and sample.finish == "length"
+
+
+def test_a_prompt_that_is_cut_keeps_its_begin() -> None:
+    """It takes the place of one token; prompts of other vocabularies, and those that fit, are as they were."""
+    model, begin = Model(tiny()).double(), Begins().begin("")
+    prompt = Begins().begin("a text that is too long for the context")
+    for room, wanted in ((6, b"\x01ntext"), (2, b"\x01t"), (1, b"t"), (99, bytes(prompt.tolist()))):
+        assert bytes(shortened(prompt, room, begin).tolist()) == wanted
+    for text in (prompt, prompt[1:]):
+        assert np.array_equal(shortened(text, 6, BYTES.begin("")), text[-6:])
+    assert np.array_equal(shortened(prompt[1:], 6, begin), prompt[-6:]), "the middle of a text has no begin"
+    sampling = Sampling(max_tokens=6)
+    for vocabulary, kept in ((Begins(), [1, *prompt[-5:].tolist()]), (BYTES, prompt[-6:].tolist())):
+        (cut,) = generate(model, vocabulary, [Request(0, 0, prompt)], sampling)
+        (short,) = generate(model, BYTES, [Request(0, 0, np.array(kept))], sampling)
+        assert cut.tokens == short.tokens
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8])

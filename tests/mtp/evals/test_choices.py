@@ -16,6 +16,7 @@ from mtp.evals._continuations import CHOICES, LENGTHS, NEXT, REST, TASKS, sets
 from mtp.model import Model
 from tests.conftest import tiny
 from tests.mtp.evals.conftest import Folders, command, select
+from tests.mtp.test_generate import Begins
 
 _WHO = ("The miller", "Old Mrs. Fox", "A grey goose", "My uncle", "Her sister", "The tailor", "A soldier", "The cook")
 _DID = ("walked", "wandered", "hurried", "went back", "drove", "ran off", "rode", "crept")
@@ -114,6 +115,18 @@ def test_likelihoods_are_of_the_continuation_alone() -> None:
             assert nats[0, i, j] == pytest.approx(
                 float(logits.gather(-1, torch.tensor([*text])[:, None]).sum().detach()), abs=1e-3
             )
+
+
+def test_contexts_begin_a_text() -> None:
+    """With the token that a vocabulary has for it, also where they are cut."""
+    (one, *_) = sets(PROSE, REST, 3, 20, 0)
+    for context in (60, 400):
+        for (tokens_S, first), plain in zip(
+            choices.encoded([one], Begins(), context), choices.encoded([one], ByteVocabulary(), context), strict=True
+        ):
+            assert tokens_S[0] == 1 and len(tokens_S) <= context
+            assert tokens_S[first:].tolist() == plain[0][plain[1] :].tolist()
+            assert bytes(plain[0][: plain[1]].tolist()).endswith(bytes(tokens_S[1:first].tolist()))
 
 
 def test_accuracy_over_training_steps(prose: Folders) -> None:

@@ -17,6 +17,7 @@ from mtp.finetuning import Example
 from mtp.model import Model
 from tests.conftest import tiny
 from tests.mtp.evals.conftest import Folders, command, select
+from tests.mtp.test_generate import Begins
 
 pytest.importorskip("rouge_score")
 
@@ -99,6 +100,26 @@ def test_without_snapshots(finetuned: Folders) -> None:
 def test_answers_do_not_depend_on_the_batch(finetuned: Folders) -> None:
     found = [command(finetuned, "rouge", SETTINGS | {"batch_size": size})["answers"] for size in (1, 3)]
     assert found[0] == found[1]
+
+
+def test_questions_begin_a_text(finetuned: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the token that a vocabulary has for it, both where answers are drawn and where they are scored."""
+    asked: list[list[int]] = []
+
+    def drawn(model: Any, vocabulary: Any, requests: Any, *_: Any) -> Any:
+        asked.extend(request.prompt.tolist() for request in requests)
+        return iter(())
+
+    def scored(model: Any, sequences: Any, stride: int) -> Any:
+        asked.extend(tokens_S.tolist()[:first] for tokens_S, first in sequences)
+        return [np.ones(1)] * len(sequences)
+
+    monkeypatch.setattr("mtp.generate.generate", drawn)
+    monkeypatch.setattr("mtp.evals._references.token_nats", scored)
+    answerer = rouge.Answerer(Model(tiny()), Begins(), SETTINGS)
+    answerer.answers(EXAMPLES)
+    answerer.preference(EXAMPLES)
+    assert len(asked) == 4 + 4 * 4 and {tuple(tokens) for tokens in asked} == {(1, *b"q%d?" % i) for i in range(4)}
 
 
 def test_without_the_package(finetuned: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
