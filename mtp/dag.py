@@ -11,20 +11,33 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mtp import evals, experiment, imported, measures, problems, provenance
+from mtp import drawn, elsewhere, evals, experiment, imported, measures, problems, provenance
+from mtp.bundle.plan import Job
 from mtp.data.corpora import Corpus, Finetuning, Synthetic, load_corpus
 from mtp.errors import UserError
 from mtp.modules import named_by
 from mtp.problems import _files
 
 DATA = "results/data"
+ON_SEVERAL_NODES = (
+    "srun --nodes={0} --ntasks={0} --cpu-bind=none --kill-on-bad-exit=1"
+    " torchrun --nnodes={0} --rdzv_backend=c10d --rdzv_id=$SLURM_JOB_ID"
+    " --rdzv_endpoint=$(hostname):$((20000 + SLURM_JOB_ID % 10000))"
+)
+"""Starts torchrun on each machine of a Slurm job, with all the cores that the job has there. They meet at the first,
+where this is said, at a port of the job's own: two jobs may have the same first machine."""
+SECONDS_TO_SAVE = 240
+"""What torchrun grants its processes to save a checkpoint when it is told to end; its default is 30."""
 
 
 class Suite:
     """All experiments at one scale, and the paths and parameters of their jobs."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any], all_here: bool = False) -> None:
         """`config` is Snakemake's: it names the scale, and must otherwise equal the scale's file.
+
+        Where results of another machine have come back (`mtp.elsewhere`), the scale is what came back: the rest of it
+        is not run here. `all_here` has all of it.
 
         Raises:
             UserError: a bad YAML, before anything runs; names file and key.
@@ -38,7 +51,8 @@ class Suite:
                     f"--config {key}: differs from experiments/scales/{name}.yaml; "
                     "edit that file or add a scale of your own beside it"
                 )
-        self.experiments = experiment.load_all(self.scale)
+        results = None if all_here else Path(f"results/{name}")
+        self.experiments = experiment.load_all(self.scale, results=results)
         self.runs = experiment.all_runs(self.experiments)
         self.wanted = experiment.evals_of_runs(self.experiments)
         self.results, self.figures = f"results/{name}", f"figures/{name}"
@@ -48,7 +62,12 @@ class Suite:
             except UserError as error:
                 told = str(error).removeprefix("settings: ").removeprefix("--eval: ")
                 raise UserError(f"experiments/scales/{name}.yaml: evals.{evaluation}: {told}") from None
-        gpus = self.scale.gpus_per_run
+        gpus, nodes = self.scale.gpus_per_run, self.scale.nodes_per_run
+        if nodes > 1 and (gpus < nodes or gpus % nodes):
+            raise UserError(
+                f"experiments/scales/{name}.yaml: nodes_per_run: gpus_per_run: {gpus} cannot be shared equally by"
+                f" {nodes} nodes"
+            )
         for run in self.runs.values():
             if gpus > 1 and run.batch_size % gpus:
                 raise UserError(
@@ -72,10 +91,29 @@ class Suite:
                         f"corpus {run.corpus}: its tokens are those of {ours}, but {run.init_from}, from which"
                         f" {run.name()} starts, reads those of {theirs}; name it as tokenizer: in the corpus"
                     )
+        if not all_here:
+            self._check_what_came_back()
         # Jobs must find this interpreter even when its environment was not activated.
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         # Two jobs on two cores: spinning threads would starve the neighbour.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+    def _check_what_came_back(self) -> None:
+        """
+        Raises:
+            UserError: results of another machine are of other code or settings than those here.
+        """
+        jobs = [self.train_job(run) for run in self.runs]
+        jobs += [self.eval_job(run, name) for run, names in self.wanted.items() for name in names]
+        jobs += [self.measure_job(name) for name, e in self.experiments.items() if e.spec.measure and e.configurations]
+        for job in jobs:
+            folder = elsewhere.counterpart(Path(job.folder))
+            done = elsewhere.read(folder, job.name)
+            if done and (differ := elsewhere.differences(done, job.identity)):
+                raise UserError(
+                    f"{folder}: {job.name}: of another {' and '.join(differ)} than here; run a new bundle, go back to"
+                    f" the commit of the old one, or move {self.results}/{elsewhere.FOLDER} away to compute it all here"
+                )
 
     # ---- data ----------------------------------------------------------------------------------------
 
@@ -129,14 +167,12 @@ class Suite:
     @property
     def fetched(self) -> tuple[str, ...]:
         """Benchmarks whose data come with no package."""
-        return tuple(name for name in problems.names() if hasattr(problems.module(name), "fetch"))
+        return problems.fetched()
 
     def benchmark_files(self, evaluation: str) -> list[str]:
-        """The manifests of the fetched benchmarks that an evaluation is of: the one that it bears the name of, or
-        those that its settings list under `benchmarks`."""
-        listed = self.scale.evals.get(evaluation, {}).get("benchmarks", [])
-        names = [n for n in self.fetched if n == evaluation or problems.module(n).NAME in listed]
-        return [str(_files.KEPT / f"{name}.json") for name in names]
+        """The manifests of the fetched benchmarks that an evaluation is of."""
+        needed = problems.needed(evaluation, self.scale.evals.get(evaluation, {}))
+        return [str(_files.KEPT / f"{name}.json") for name in needed]
 
     def benchmark_folder(self, name: str) -> str:
         """Where a scale's settings say that a benchmark's file lies; empty if they do not."""
@@ -185,11 +221,18 @@ class Suite:
         return "python -m" if self.scale.gpus_per_run else "python -m mtp.warm"
 
     def train_command(self) -> str:
-        """What trains one run on one machine: a process, or a process per GPU (docs/distributed.md)."""
-        gpus = self.scale.gpus_per_run
+        """What trains one run: a process, or a process per GPU on one machine or several (docs/distributed.md)."""
+        gpus, nodes = self.scale.gpus_per_run, self.scale.nodes_per_run
         if gpus <= 1:
             return f"{self.python()} mtp.train"
-        return f"torchrun --standalone --nproc_per_node={gpus} -m mtp.train --parallel {self.scale.parallel}"
+        start = "torchrun --standalone" if nodes == 1 else ON_SEVERAL_NODES.format(nodes)
+        start += f" --shutdown-timeout={SECONDS_TO_SAVE}"
+        return f"{start} --nproc_per_node={gpus // nodes} -m mtp.train --parallel {self.scale.parallel}"
+
+    def nodes(self) -> dict[str, int | str]:
+        """What a run on several machines asks of Slurm besides its GPUs: a task on each, for an srun of its own."""
+        gpus, nodes = self.scale.gpus_per_run, self.scale.nodes_per_run
+        return {"nodes": nodes, "tasks": nodes, "mpi": "srun", "gres": f"gpu:{gpus // nodes}"} if nodes > 1 else {}
 
     def train_code(self, run: str) -> str:
         """Fingerprint of the training code with what this run's configuration and corpus name."""
@@ -203,6 +246,70 @@ class Suite:
 
     def eval_code(self, run: str, name: str) -> str:
         return provenance.fingerprint("mtp.evaluate", (f"mtp.evals.{name}", *self._named_by(run)))
+
+    # ---- jobs elsewhere ------------------------------------------------------------------------------
+
+    def train_job(self, run: str) -> Job:
+        """The training of a run as one process."""
+        folder, parent = f"{self.results}/runs/{run}", self.runs[run].init_from
+        return Job(
+            name="train",
+            module="mtp.train",
+            arguments=(
+                "--config", self.run_json(run), "--code", self.train_code(run), "--data", self.data_folder(run),
+                "--out", folder, *self.start_option(run).split(),
+                "--checkpoint-seconds", str(self.scale.checkpoint_seconds),
+            ),
+            folder=folder,
+            comes_back=("config.json", "metrics.csv", "validation.csv"),
+            identity={"configuration": self.run_json(run), "code": self.train_code(run)},
+            log=f"{self.results}/logs/train/{run}.log",
+            needs=(f"{parent}/train",) if parent else (),
+            share=self.gpu_share(run),
+            flops=self.runs[run].flops,
+        )  # fmt: skip
+
+    def eval_job(self, run: str, name: str) -> Job:
+        """An evaluation of a run: only the model's part of it, where the rest needs no GPU."""
+        folder, settings, code = f"{self.results}/runs/{run}", self.eval_settings(name), self.eval_code(run, name)
+        two_parts = hasattr(evals.module_of(name), "draw")
+        return Job(
+            name=name,
+            module="mtp.evaluate",
+            arguments=(
+                "--run", folder, "--data", self.data_folder(run), "--eval", name, "--settings", settings,
+                "--code", code, "--out", f"{folder}/{name}.json", *(["--draw"] if two_parts else []),
+            ),
+            folder=folder,
+            comes_back=(drawn.path_of(Path(folder), name).name if two_parts else f"{name}.json",),
+            identity={"settings": settings, "code": code},
+            log=f"{self.results}/logs/evaluate/{run}.{name}.log",
+            needs=(f"{run}/train",),
+            share=self.gpu_share(run),
+        )  # fmt: skip
+
+    def measure_job(self, name: str) -> Job:
+        """What an experiment measures, as one process; nothing runs beside it on a GPU."""
+        folder, configs, settings = f"{self.results}/measurements", self.measure_json(name), self.measure_settings(name)
+        code = self.measure_code(name)
+        return Job(
+            name=name,
+            module="mtp.measure",
+            arguments=(
+                "--name", self.experiments[name].spec.measure, "--experiment", name, "--configs", configs,
+                "--settings", settings, "--code", code, "--out", f"{folder}/{name}.json",
+            ),
+            folder=folder,
+            comes_back=(f"{name}.json",),
+            identity={"configurations": configs, "settings": settings, "code": code},
+            log=f"{self.results}/logs/measure/{name}.log",
+        )  # fmt: skip
+
+    def gpu_share(self, run: str) -> int:
+        """Percent of a GPU for a run: small models leave it idle between kernels, so several share it."""
+        weights = self.runs[run].parameters
+        beside = [count for limit, count in self.scale.side_by_side.items() if weights <= limit]
+        return 100 // max(beside, default=1)
 
     # ---- exhibits ------------------------------------------------------------------------------------
 

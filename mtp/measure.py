@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 
-from mtp import cpu, provenance
+from mtp import cpu, elsewhere, provenance
 from mtp.atomic import write_text
 from mtp.config import RunConfig, nearest
 from mtp.errors import UserError
@@ -108,7 +108,9 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     try:
         configs = read_configs(args.configs)
-        measure(args.name, args.experiment, configs, read_settings(args.settings), args.out, args.code)
+        identity = {"configurations": args.configs, "settings": args.settings, "code": args.code}
+        if elsewhere.take(args.out.parent, args.out.stem, identity) is None:
+            measure(args.name, args.experiment, configs, read_settings(args.settings), args.out, args.code)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

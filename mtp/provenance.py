@@ -10,15 +10,19 @@ import datetime
 import functools
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("mtp", "synthetic")
+PLAN = "plan.json"
+"""What a bundle (`mtp.bundle`) has in place of a repository: it states the commit."""
 TRAVELS_BY_VALUE = {"mtp", "mtp.config", "mtp.errors", "mtp.progress", "mtp.provenance"}
 """Modules that cannot change a result: a configuration reaches a job as values, the rest only talks."""
 
@@ -110,7 +114,15 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
+def _gpu() -> dict[str, str]:
+    """The GPU's name, where torch is in use and sees one."""
+    torch = sys.modules.get("torch")
+    return {"gpu": torch.cuda.get_device_name()} if torch is not None and torch.cuda.is_available() else {}
+
+
 def _commit() -> str:
+    if (ROOT / PLAN).exists():  # unpacked from a bundle: no repository here
+        return str(json.loads((ROOT / PLAN).read_text())["commit"])
     try:
         run = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True, timeout=10, check=True)
         head = run(["git", "rev-parse", "--short=12", "HEAD"]).stdout.strip()
@@ -133,6 +145,7 @@ def describe(**more: Any) -> dict[str, Any]:
         "machine": {
             "cpu": _cpu(),
             "cores": os.cpu_count(),
+            **_gpu(),
             "system": f"{platform.system()} {platform.machine()}",
         },
         "versions": {"python": platform.python_version(), **versions},

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from mtp import elsewhere
 from mtp.config import RunConfig
 from mtp.errors import UserError
 from mtp.model import Model
@@ -36,6 +37,8 @@ def load_run(run: Path, positions: int | None = None) -> tuple[Model, RunConfig]
         raise UserError(f"{path}: no such file; train the run first (python -m mtp.train)") from None
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: cannot be read ({error}); train the run again") from None
+    if told := elsewhere.absent(run):
+        raise UserError(f"{path}: the weights are not here ({told}); bring them (mtp.bundle --weights) or train the run here")
     for name in sorted(expected.keys() | found.keys()):
         if name not in found:
             raise UserError(f"{path}: {name}: missing, but {run / RECORD} asks for it; is it of another run?")

@@ -32,7 +32,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from mtp import checkpoint, cpu, parallel, provenance, snapshots, start, state
+from mtp import checkpoint, cpu, elsewhere, parallel, provenance, snapshots, start, state
 from mtp.atomic import replacing, write_text
 from mtp.config import RunConfig
 from mtp.data.batches import Batches
@@ -432,6 +432,9 @@ def main(argv: list[str] | None = None) -> None:
         code = args.code or provenance.fingerprint("mtp.train", named_by(config, task))
         with processes() as ranks, alone(args.out) if ranks.first else contextlib.nullcontext():
             ranks.wait()
+            found = {"configuration": config.to_json(), "code": code}
+            if ranks.as_first(elsewhere.take_run(args.out, found) if ranks.first else None):
+                return
             train(
                 config,
                 args.data,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mtp import finetuning
-from mtp.data.storage import MANIFEST, need_split, sha256_of, staging, verify, write_manifest
+from mtp.data.storage import MANIFEST, need_split, read_manifest, sha256_of, staging, verify, write_manifest
 from mtp.data.stories import names_file
 from mtp.data.vocabulary import DOCUMENT_END, PADDING, TOKENIZER, BPEVocabulary
 from mtp.errors import UserError
@@ -25,6 +25,9 @@ TRAIN_BYTES = 30_000_000
 time and memory for next to no gain in bytes per token."""
 BATCH_BYTES = 2_000_000
 SMALLEST = 256 + 2
+SPLITS = ("train", "valid")
+ENCODED = frozenset(f"{split}{end}" for split in SPLITS for end in (".bin", ".offsets.npy"))
+"""Files of a token folder that follow from its vocabulary and the byte folder."""
 
 
 def documents(folder: Path, split: str, limit: int | None = None) -> Iterator[str]:
@@ -101,7 +104,7 @@ def tokenize(bytes_folder: Path, vocab_size: int, out: Path, lender: Path | None
         vocabulary = BPEVocabulary(folder / TOKENIZER)
         if vocabulary.size != vocab_size:
             raise UserError(f"--tokenizer: {lender}: holds {vocabulary.size} entries, not {vocab_size}")
-        splits = {split: _encode(bytes_folder, split, vocabulary, folder) for split in ("train", "valid")}
+        splits = {split: _encode(bytes_folder, split, vocabulary, folder) for split in SPLITS}
         for beside in (*map(names_file, splits), *map(finetuning.file_of, finetuning.SPLITS)):
             if (bytes_folder / beside).exists():
                 shutil.copy(bytes_folder / beside, folder / beside)
@@ -120,6 +123,37 @@ def tokenize(bytes_folder: Path, vocab_size: int, out: Path, lender: Path | None
             manifest["parts"] = source["parts"]
         write_manifest(folder, manifest)
     return manifest
+
+
+def lacks(folder: Path) -> bool:
+    """Whether a token folder has come without what can be encoded again."""
+    return not all((folder / name).exists() for name in ENCODED)
+
+
+def encode_again(bytes_folder: Path, folder: Path) -> None:
+    """Make the files of a token folder that came with manifest and vocabulary only.
+
+    Raises:
+        UserError: what comes out is not what the manifest states, so that a run would train on other tokens.
+    """
+    os.environ.setdefault("RAYON_NUM_THREADS", THREADS)
+    stated = read_manifest(folder)["files"]
+    vocabulary = BPEVocabulary(folder / TOKENIZER)
+    made = folder / f".again-{os.getpid()}"
+    made.mkdir()
+    try:
+        for split in SPLITS:
+            _encode(bytes_folder, split, vocabulary, made)
+        for name in sorted(ENCODED):
+            if sha256_of(made / name) != stated[name]["sha256"]:
+                version = importlib.metadata.version("tokenizers")
+                raise UserError(
+                    f"{folder / name}: tokenizers {version} encodes the text in another way; install the"
+                    f" version of {folder / MANIFEST}"
+                )
+            (made / name).replace(folder / name)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _encode(source: Path, split: str, vocabulary: BPEVocabulary, folder: Path) -> dict[str, int]:

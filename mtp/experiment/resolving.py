@@ -17,6 +17,7 @@ from mtp.errors import UserError
 from mtp.experiment.checking import check_scales, load_spec
 from mtp.experiment.points import Experiment, Point
 from mtp.experiment.reading import EXPERIMENTS
+from mtp.experiment.returned import is_elsewhere, returned
 from mtp.experiment.scale import RUNGS, Scale, known_rungs, load_scale
 from mtp.experiment.spec import HERE, START, Arm, Restriction
 
@@ -105,13 +106,13 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS, restricted: bool
     """
     spec = load_spec(path)
     check_scales(path, spec, root)
-    whole = spec.at.get(scale.scale, Restriction()) if restricted else Restriction()
+    whole = scale.of(path.stem, spec.at) if restricted else Restriction()
     evals = tuple(whole.evals if whole.evals is not None else spec.evals)
     for name in spec.evals:
         known = evaluations.names()
         if name not in known:
             raise UserError(f"{path}: evals: unknown {name!r}{nearest(name, known)} (known: {', '.join(known)})")
-        if name in evals and name not in scale.evals:
+        if name in evals and not whole.skip and name not in scale.evals:
             raise UserError(f"{root}/scales/{scale.scale}.yaml: evals: {name} is missing; {path} asks for it")
     if spec.measure and not whole.skip and spec.measure not in scale.measures:
         raise UserError(f"{root}/scales/{scale.scale}.yaml: measures: {spec.measure} is missing; {path} asks for it")
@@ -128,7 +129,7 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS, restricted: bool
     points: list[Point] = []
     for arm_name, arm in arms.items():
         where = f"arms.{arm_name}" if arm_name else "grid"
-        part = arm.at.get(scale.scale, Restriction()) if restricted else Restriction()
+        part = scale.at(arm.at) if restricted else Restriction()
         seeds = part.seeds or whole.seeds or (scale.seeds[:1] if spec.measure else scale.seeds)
         _check_restriction(f"{path}: {where}.at.{scale.scale}.grid", part, [arm.grid])
         for combination in itertools.product(*arm.grid.values()):
@@ -200,8 +201,11 @@ def _elsewhere(path: Path, scale: str) -> Experiment:
     return resolve(path, load_scale(scale, root), root, restricted=False)
 
 
-def load_all(scale: Scale, root: Path = EXPERIMENTS) -> dict[str, Experiment]:
+def load_all(scale: Scale, root: Path = EXPERIMENTS, results: Path | None = None) -> dict[str, Experiment]:
     """All experiments of `experiments/paper` and `experiments/ablations`, by name.
+
+    Args:
+        results: results/<scale>; where results of another machine lie in it, only what came back is run here.
 
     Raises:
         UserError: on the first bad file, or when two files have one name.
@@ -212,4 +216,6 @@ def load_all(scale: Scale, root: Path = EXPERIMENTS) -> dict[str, Experiment]:
             if path.stem in found:
                 raise UserError(f"{path}: {found[path.stem].path} has the same name; rename one of them")
             found[path.stem] = resolve(path, scale, root)
+    if results is not None and is_elsewhere(results):
+        return {name: returned(experiment, scale, results) for name, experiment in found.items()}
     return found

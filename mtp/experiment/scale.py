@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import PositiveInt
+
 from mtp.experiment.reading import EXPERIMENTS, Strict, read_yaml, validate
+from mtp.experiment.spec import Restriction
 
 RUNGS = {"size": "sizes", "recipe": "recipes", "vocabulary": "vocabularies", "corpus": "corpora"}
 """Grid keys that are words of the paper ("6.7B", "200B tokens") -> the table of a scale that says what each stands
@@ -30,11 +33,33 @@ class Scale(Strict):
     evals: dict[str, dict[str, Any]]
     measures: dict[str, dict[str, Any]] = {}
     gpus_per_run: int = 0
+    nodes_per_run: PositiveInt = 1
+    """Machines of a Slurm cluster that the GPUs of a run stand in, as many in each."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """How the GPUs of a run share it, if it has several: `mtp/parallel/`."""
+    side_by_side: dict[int, int] = {}
+    """Weights of a run, at most -> how many such runs share one GPU; larger ones have it to themselves."""
+    like: str = ""
+    """A scale whose `at` holds here too, in experiments that have none for this one."""
+    only: dict[str, Restriction] = {}
+    """The experiments that are run, with what is kept of each; default: all of them."""
     checkpoint_seconds: int = 60
     flops_per_second: float
     """Training FLOPs over job seconds of everything, evaluations included: for the estimate printed at the start."""
+
+    def at(self, restrictions: Mapping[str, Restriction]) -> Restriction:
+        """What an `at` says of this scale."""
+        return restrictions.get(self.scale) or restrictions.get(self.like) or Restriction()
+
+    def of(self, experiment: str, restrictions: Mapping[str, Restriction]) -> Restriction:
+        """What is kept of an experiment: what its own `at` says, and this scale's `only` above it."""
+        if not self.only:
+            return self.at(restrictions)
+        if experiment not in self.only:
+            return Restriction(
+                skip=f"not part of the {self.scale} scale" + (f"; {self.like} has it" if self.like else "")
+            )
+        return self.at(restrictions).model_copy(update=self.only[experiment].model_dump(exclude_unset=True))
 
 
 def load_scale(source: str | Mapping[str, Any], root: Path = EXPERIMENTS) -> Scale:

@@ -13,14 +13,16 @@ and `fetch(folder, out)`. `load` raises `Unavailable` where the data are not her
 """
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mtp.config import nearest
 from mtp.errors import UserError
+from mtp.problems import _files
 from mtp.problems._problem import Problem, Unavailable
 
-__all__ = ["Problem", "Unavailable", "load", "module", "names"]
+__all__ = ["Problem", "Unavailable", "fetched", "lacking", "load", "module", "names", "needed"]
 
 
 def names() -> tuple[str, ...]:
@@ -37,6 +39,23 @@ def module(name: str) -> Any:
     if name not in names():
         raise UserError(f"benchmark: unknown {name!r}{nearest(name, names())} (known: {', '.join(names())})")
     return importlib.import_module(f"mtp.problems.{name}")
+
+
+def fetched() -> tuple[str, ...]:
+    """Those whose data come with no package."""
+    return tuple(name for name in names() if hasattr(module(name), "fetch"))
+
+
+def needed(evaluation: str, settings: Mapping[str, Any]) -> list[str]:
+    """The fetched benchmarks that an evaluation is of: the one that it bears the name of, or those that its settings
+    list under `benchmarks`."""
+    listed = settings.get("benchmarks", [])
+    return [name for name in fetched() if name == evaluation or module(name).NAME in listed]
+
+
+def lacking(evaluation: str, settings: Mapping[str, Any]) -> bool:
+    """Whether the data of an evaluation's benchmark could not be had, so that its result only says so."""
+    return any(_files.unavailable(_files.KEPT / f"{name}.json") for name in needed(evaluation, settings))
 
 
 def load(benchmark: str, **options: Any) -> tuple[Problem, ...]:

@@ -38,6 +38,14 @@ def find(benchmark: str, file: str, folder: str, remedy: str) -> Path:
     raise Unavailable(reason or f"{file} is not here; {remedy}")
 
 
+def unavailable(manifest: Path) -> bool:
+    """Whether a benchmark's manifest says that its data could not be had."""
+    try:
+        return bool(json.loads(manifest.read_text())["status"] == UNAVAILABLE)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
 def state(benchmark: str, file: str, folder: str = "") -> str:
     """What decides whether a fetch has to be repeated: the hash of the file that the user offers, or nothing.
 

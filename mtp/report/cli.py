@@ -66,7 +66,7 @@ def run(
     chosen = getattr(args, "experiment", "")
     try:
         scale = load_scale(args.scale, args.experiments)
-        known = load_all(scale, args.experiments)
+        known = load_all(scale, args.experiments, args.results / scale.scale)
         if chosen and chosen not in known:
             raise UserError(f"no experiment {chosen!r}{nearest(chosen, known)}")
         figure = getattr(args, "figure", "")

@@ -25,6 +25,11 @@ wildcard_constraints:
     vocab_size="[0-9]+",
 
 
+def cores():
+    """The cores that jobs share; 1 where a cluster runs them, which has no such number."""
+    return workflow.resource_settings.cores or 1
+
+
 def plan():
     """What will run and about how long, for the first lines of the output."""
-    return SUITE.plan(max(1, workflow.cores or 1))
+    return SUITE.plan(cores())

@@ -14,6 +14,7 @@ rule evaluate:
     threads: 8 if SUITE.scale.gpus_per_run else 1
     resources:
         gpu=1 if SUITE.scale.gpus_per_run else 0,
+        gpu_share=lambda w: SUITE.gpu_share(w.run),
     params:
         python=SUITE.python(),
         settings=lambda w: SUITE.eval_settings(w.eval),

@@ -13,9 +13,10 @@ rule measure:
     priority: 3000
     conda:
         "../../environment.yml"
-    threads: lambda w: (workflow.cores or 1) if SUITE.measured_alone(w.experiment) else 1
+    threads: lambda w: cores() if SUITE.measured_alone(w.experiment) else 1
     resources:
         gpu=1 if SUITE.scale.gpus_per_run else 0,
+        gpu_share=100,
     params:
         name=lambda w: SUITE.experiments[w.experiment].spec.measure,
         configs=lambda w: SUITE.measure_json(w.experiment),

@@ -15,9 +15,11 @@ rule train:
     priority: 100
     conda:
         "../../environment.yml"
-    threads: max(1, SUITE.scale.gpus_per_run)
+    threads: max(1, SUITE.scale.gpus_per_run // SUITE.scale.nodes_per_run)
     resources:
         gpu=SUITE.scale.gpus_per_run,
+        gpu_share=lambda w: SUITE.gpu_share(w.run),
+        **SUITE.nodes(),
     params:
         train=SUITE.train_command(),
         config=lambda w: SUITE.run_json(w.run),
@@ -29,7 +31,9 @@ rule train:
     message:
         "train {wildcards.run} (follow: tail -f {log})"
     shell:
-        "{params.train} --config {params.config:q} --code {params.code} --data {params.data:q}"
+        # exec: a batch system ends all processes of a job when the first has ended. A shell that waited would be the first
+        # to end at SIGTERM, and would take the process that saves its checkpoint with it.
+        "exec {params.train} --config {params.config:q} --code {params.code} --data {params.data:q}"
         " --out {params.out:q} {params.start} --checkpoint-seconds {params.checkpoint_seconds} > {log:q} 2>&1"
 
 
