@@ -227,6 +227,23 @@ def test_what_cannot_be_drawn(folders: Folders, empty: Path, capsys: pytest.Capt
     assert not left(folders[0])
 
 
+@isolated
+def test_what_came_home_is_judged_here(folders: Folders, tmp_path: Path) -> None:
+    """A drawn file among the results of another machine, of this very job."""
+    run = tmp_path / "runs" / "some"
+    run.parent.mkdir()
+    folders[0].rename(run)
+    home = (run, folders[1])
+    there = elsewhere.counterpart(run)
+    file = draw(home, "humaneval", SETTINGS, there / "humaneval.json")
+    (run / WEIGHTS).unlink()
+    elsewhere.stand_in(run / WEIGHTS, "computed elsewhere")
+    told = {"settings": json.dumps(SETTINGS), "code": "c"}
+    elsewhere.write(there, "humaneval", elsewhere.Done(told, [file.name], "a GPU", "2024-07-21"))
+    assert command(home, "humaneval", SETTINGS, code="c")["status"] == "measured"
+    assert file.read_bytes() == (run / file.name).read_bytes()
+
+
 def test_other_problems_are_not_judged(folders: Folders) -> None:
     """Such as those of a data set that has no known hash."""
     found = content(draw(folders, "humaneval", SETTINGS)).found
