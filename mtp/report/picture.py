@@ -9,7 +9,7 @@ from mtp.config import nearest
 from mtp.errors import UserError
 from mtp.experiment import Experiment, Figure, Metric, Point
 from mtp.report import published
-from mtp.report.results import MEASURED, Measured, Results, points_of
+from mtp.report.results import MEASURED, Measured, Results, points_of, selects
 from mtp.report.words import axis_title
 
 
@@ -76,6 +76,26 @@ class Picture:
 
     def measured(self, point: Point, key: str, **labels: Any) -> Measured:
         return self.results.measure(self.experiment, point, key, **labels)
+
+    def along(self, point: Point, key: str, x: str, *others: str) -> list[tuple[float, dict[str, Any]]]:
+        """What the runs of a point report of a metric at every number of the label `x`: the number, and the entry.
+
+        Of the metric's `where` the labels `x` and `others` are left open. Entries that lack one of them are left out,
+        and those where `x` is a word such as "last" or "oracle", which is no place on an axis.
+        """
+        metric = self.metric(key)
+        where = {label: value for label, value in metric.where.items() if label not in (x, *others)}
+        return [
+            (float(entry[x]), entry)
+            for run in point.runs
+            for record in self.results.reports(self.experiment, run.name()).values()
+            for entry in record.get("metrics", [])
+            if entry["metric"] == metric.metric
+            and selects(where, entry)
+            and entry.get("value") is not None
+            and isinstance(entry.get(x), int | float)
+            and all(label in entry for label in others)
+        ]
 
     def published(self, point: Point, key: str) -> float | None:
         return published.value(self.experiment, point, key)

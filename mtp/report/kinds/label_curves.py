@@ -29,16 +29,9 @@ Line = dict[float, Interval]
 
 
 def _ours(picture: Picture, point: Point, key: str) -> Line:
-    metric, x = picture.metric(key), picture.figure.x
-    where = {label: v for label, v in metric.where.items() if label != x}
     found: dict[float, list[float]] = {}
-    for run in point.runs:
-        for record in picture.results.reports(picture.experiment, run.name()).values():
-            for entry in record.get("metrics", []):
-                fits = entry["metric"] == metric.metric and selects(where, entry)
-                # Labels such as "last" or "oracle" are no places on an axis.
-                if fits and isinstance(entry.get(x), int | float) and entry.get("value") is not None:
-                    found.setdefault(float(entry[x]), []).append(float(entry["value"]))
+    for place, entry in picture.along(point, key, str(picture.figure.x)):
+        found.setdefault(place, []).append(float(entry["value"]))
     return {place: t_interval(values) for place, values in sorted(found.items())}
 
 

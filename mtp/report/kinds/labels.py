@@ -22,10 +22,6 @@ Line = dict[float, Interval]
 """Number at every value of the label on the x axis."""
 
 
-def _open(picture: Picture, where: Mapping[str, Any]) -> dict[str, Any]:
-    return {label: v for label, v in where.items() if label not in (picture.figure.x, picture.figure.hue)}
-
-
 def _name(picture: Picture, key: str, labels: Mapping[str, Any]) -> str:
     """What a line is called: nothing where there is only one."""
     hue = picture.figure.hue
@@ -45,16 +41,10 @@ def _lines(found: Mapping[str, Mapping[float, Sequence[float]]]) -> dict[str, Li
 
 def _ours(picture: Picture, point: Point) -> dict[str, Line]:
     found: dict[str, dict[float, list[float]]] = {}
+    hue = [picture.figure.hue] if picture.figure.hue else []
     for key in picture.figure.metrics:
-        metric = picture.metric(key)
-        for run in point.runs:
-            for record in picture.results.reports(picture.experiment, run.name()).values():
-                for entry in record.get("metrics", []):
-                    fits = entry["metric"] == metric.metric and selects(_open(picture, metric.where), entry)
-                    x = entry.get(picture.figure.x)
-                    if fits and isinstance(x, int | float) and (not picture.figure.hue or picture.figure.hue in entry):
-                        line = found.setdefault(_name(picture, key, entry), {})
-                        line.setdefault(float(x), []).append(float(entry["value"]))
+        for x, entry in picture.along(point, key, str(picture.figure.x), *hue):
+            found.setdefault(_name(picture, key, entry), {}).setdefault(x, []).append(float(entry["value"]))
     return _lines(found)
 
 

@@ -23,15 +23,9 @@ Curve = dict[int, Interval]
 
 
 def _ours(picture: Picture, point: Point, key: str) -> Curve:
-    metric = picture.metric(key)
-    where = {label: value for label, value in metric.where.items() if label != K}
     found: dict[int, list[float]] = {}
-    for run in point.runs:
-        for record in picture.results.reports(picture.experiment, run.name()).values():
-            for entry in record.get("metrics", []):
-                fits = entry["metric"] == metric.metric and K in entry and selects(where, entry)
-                if fits and entry.get("value") is not None:
-                    found.setdefault(int(entry[K]), []).append(float(entry["value"]))
+    for k, entry in picture.along(point, key, K):
+        found.setdefault(int(k), []).append(float(entry["value"]))
     return {k: t_interval(values) for k, values in sorted(found.items())}
 
 
