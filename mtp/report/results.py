@@ -257,7 +257,7 @@ class Results:
                     return f"{evaluation} reports it only for {label} {', '.join(values)}"
         evals = list(reports)
         if len(evals) < 2:
-            return f"{evals[0]} does not report it" if evals else "no evaluation is asked for"
+            return f"{evals[0]} reports no {name} here" if evals else "no evaluation is asked for"
         return f"neither {', '.join(evals[:-1])} nor {evals[-1]} reports it"
 
     def _ambiguous(self, experiment: Experiment, key: str, where: Mapping[str, Any], found: list[Any]) -> None:

@@ -60,7 +60,7 @@ def test_a_missing_measurement_is_named(tmp_path: Path) -> None:
     [
         ({"status": "unavailable", "reason": "no /proc", "runs": {}}, "unavailable", "no /proc"),
         ({"metrics": [{"metric": "bits_per_byte", "value": None, "reason": "too large"}]}, "unavailable", "too large"),
-        ({"metrics": []}, "not evaluated", "step_time does not report it"),
+        ({"metrics": []}, "not evaluated", "step_time reports no bits_per_byte here"),
     ],
 )
 def test_why_a_measurement_has_no_number(tmp_path: Path, record: dict[str, Any], status: str, reason: str) -> None:
