@@ -13,6 +13,7 @@ Several processes train one run together under torchrun (docs/distributed.md):
 
 import argparse
 import contextlib
+import errno
 import fcntl
 import functools
 import json
@@ -449,6 +450,11 @@ def main(argv: list[str] | None = None) -> None:
     except UserError as error:
         if first:
             print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"error: {args.out}: {error.strerror}; make room and run again", file=sys.stderr)
         sys.exit(2)
     except Stopped as error:
         if first:
