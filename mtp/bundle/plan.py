@@ -69,11 +69,9 @@ class Plan:
             raise UserError(f"{path}: not the plan of a bundle ({error})") from None
         if values.get("format") != FORMAT:
             raise UserError(f"{path}: format {values.get('format')!r}, but this code reads {FORMAT}; pack it again")
-        jobs = tuple(
-            Job(**{key: tuple(value) if isinstance(value, list) else value for key, value in job.items()})
-            for job in values["jobs"]
-        )
-        return cls(values["scale"], values["commit"], jobs, values["encode"])
+        told: list[dict[str, Any]] = values["jobs"]
+        jobs = [Job(**{k: tuple(v) if isinstance(v, list) else v for k, v in job.items()}) for job in told]
+        return cls(values["scale"], values["commit"], tuple(jobs), values["encode"])
 
 
 def chosen(jobs: Sequence[Job], words: Sequence[str]) -> list[Job]:
