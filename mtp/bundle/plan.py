@@ -42,6 +42,12 @@ class Job:
         """Unique within a plan."""
         return f"{Path(self.folder).name}/{self.name}"
 
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> "Job":
+        """From JSON, which knows no tuples."""
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in told.items()}
+        return cls(**values)
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -69,9 +75,8 @@ class Plan:
             raise UserError(f"{path}: not the plan of a bundle ({error})") from None
         if values.get("format") != FORMAT:
             raise UserError(f"{path}: format {values.get('format')!r}, but this code reads {FORMAT}; pack it again")
-        told: list[dict[str, Any]] = values["jobs"]
-        jobs = [Job(**{k: tuple(v) if isinstance(v, list) else v for k, v in job.items()}) for job in told]
-        return cls(values["scale"], values["commit"], tuple(jobs), values["encode"])
+        jobs = tuple(Job.of(told) for told in values["jobs"])
+        return cls(values["scale"], values["commit"], jobs, values["encode"])
 
 
 def chosen(jobs: Sequence[Job], words: Sequence[str]) -> list[Job]:
