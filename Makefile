@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := reproduce
-.PHONY: reproduce test gpu paper smoke plan report gallery bench-train bench-sample bench-decode bench-sandbox lm-eval lint format lock clean help
+.PHONY: reproduce test gpu paper smoke plan report gallery bench-train bench-sample bench-decode bench-sandbox lm-eval slurm lint format lock clean help
 
 reproduce: $(VENV)/.installed ## every table and figure at the default (cpu) scale
 	@$(BIN)/python -m mtp.unlock
@@ -24,7 +24,7 @@ gpu: $(VENV)/.installed ## every table and figure on one GPU
 	@$(BIN)/python -m mtp.unlock
 	@$(BIN)/snakemake --workflow-profile profiles/gpu
 
-paper: $(VENV)/.installed ## the paper's sizes on a Slurm cluster
+paper: slurm ## the paper's sizes on a Slurm cluster
 	@$(BIN)/python -m mtp.unlock
 	@$(BIN)/snakemake --workflow-profile profiles/paper
 
@@ -55,6 +55,9 @@ bench-decode: $(VENV)/bench/.installed ## our decoding against Hugging Face gene
 
 lm-eval: $(VENV)/.installed ## add the lm-eval harness to .venv (Figures 5 and S12, python -m mtp.lm_eval)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-lm-eval.txt
+
+slurm: $(VENV)/.installed ## add Snakemake's Slurm executor to .venv (docs/cluster.md)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-slurm.txt
 
 lint: $(VENV)/.installed ## ruff, mypy, snakefmt, snakemake --lint
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

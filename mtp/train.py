@@ -22,6 +22,7 @@ import math
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -88,6 +89,7 @@ def alone(folder: Path) -> Iterator[None]:
     """Hold the folder's lock.
 
     A job orphaned by a killed Snakemake is asked to save and end (SIGTERM), so that its successor goes on from there.
+    On another machine of a cluster no signal reaches it: its successor waits.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+") as file:
@@ -95,14 +97,18 @@ def alone(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            holder = int(file.read() or 0)
-            log.warning("process %d trains this run already; asking it to save and stop", holder)
-            if holder:
+            holder, _, host = file.read().partition(" ")
+            here = host == socket.gethostname()
+            log.warning(
+                "process %s trains this run already, on %s; %s",
+                *(holder, host, "asking it to save and stop" if here else "waiting for its end"),
+            )
+            if here:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(holder, signal.SIGTERM)
+                    os.kill(int(holder), signal.SIGTERM)
             fcntl.flock(file, fcntl.LOCK_EX)
         file.truncate(0)
-        file.write(str(os.getpid()))
+        file.write(f"{os.getpid()} {socket.gethostname()}")
         file.flush()
         yield
 

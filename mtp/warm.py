@@ -6,7 +6,8 @@ Importing torch, or what draws figures, takes about two seconds of CPU time, as 
 needs in all, and there are hundreds.
 The first job starts a server beside itself; those that follow are forked from it. The server imports nothing of this
 project, so a job always runs the code that is on the disk; it ends after three minutes without jobs. Where there
-is none (another system, a server just starting), the module runs right here.
+is none (another system, a server just starting), the module runs right here. So it does in a job of Slurm, which
+accounts for the processes that it started and ends them.
 
 A job has the caller's arguments, environment, folder and standard streams; signals sent to the caller reach it, it dies
 with the caller, and its exit status becomes the caller's. What it inherits from the server instead are limits and
@@ -261,7 +262,7 @@ def main() -> None:
         leave(job["module"], job["arguments"])
     else:
         module, arguments = sys.argv[1], sys.argv[2:]
-        status = ask(module, arguments) if sys.platform == "linux" else None
+        status = ask(module, arguments) if sys.platform == "linux" and "SLURM_JOB_ID" not in os.environ else None
         if status is not None:
             if status < 0:  # ended by a signal: end by the same
                 signal.signal(-status, signal.SIG_DFL)

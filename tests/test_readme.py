@@ -20,7 +20,8 @@ from tests.mtp.report.conftest import fabricate
 
 DOCUMENTS = [
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
-    *("docs/architecture.md", "docs/adding.md", "docs/benchmarks.md", "docs/deviations.md", "docs/log.md"),
+    *("docs/architecture.md", "docs/adding.md", "docs/benchmarks.md", "docs/cluster.md", "docs/deviations.md"),
+    "docs/log.md",
     *("experiments/README.md", "results/README.md", "figures/README.md"),
 ]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -86,7 +87,12 @@ def test_snakemake_targets_and_files(document: str) -> None:
         *suite().experiments,
         *re.findall(r"# experiments/ablations/(\w+)\.yaml", (ROOT / "README.md").read_text()),
     }
+    rules = re.findall(r"(?m)^rule (\w+):", "".join(path.read_text() for path in ROOT.glob("workflow/rules/*.smk")))
     for words in commands(document, "snakemake"):
+        if "--until" in words:
+            at = words.index("--until") + 1
+            assert set(words[at:]) <= set(rules), f"{document}: snakemake {' '.join(words)}"
+            words = words[:at]
         for option, word in zip(["", *words], words, strict=False):
             if "<" in word or word == "all":
                 continue
