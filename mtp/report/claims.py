@@ -123,7 +123,7 @@ def verdict(interval: Interval, low: float = 0.0, high: float = math.inf) -> tup
         return HOLDS, ""
     if interval.high < low or interval.low > high:
         return REVERSED, ""
-    limits = [f"{end:g}" for end in (low, high) if math.isfinite(end)]
+    limits = [f"{end:g}".replace("-", "\N{MINUS SIGN}") for end in (low, high) if math.isfinite(end)]
     return INCONCLUSIVE, f"the interval contains {' or '.join(limits)}"
 
 

@@ -79,8 +79,8 @@ def _spread(row: Any, digits: int) -> str:
     return f"± {half:.{digits}f}" if half >= 0.5 * 10**-digits else f"± <{10**-digits:.{digits}f}"
 
 
-def _cell(row: Any, metric: Metric) -> Cell:
-    paper = f"{float(row.published):.{_digits(row.published, metric)}f}" if row.published else ""
+def _cell(row: Any, metric: Metric, paper_digits: int) -> Cell:
+    paper = f"{float(row.published):.{paper_digits}f}" if row.published else ""
     if row.status not in (MEASURED, COMPUTED):
         # "size 3B is not run at the cpu scale" needs no "not run at this scale" before it.
         told = row.reason if "not run at the" in row.reason else f"{row.status}: {row.reason}".removesuffix(": ")
@@ -89,9 +89,13 @@ def _cell(row: Any, metric: Metric) -> Cell:
     return Cell(ours, _spread(row, metric.digits), paper, sort=row.measured, traced=traced, about=row.reason)
 
 
-def _digits(text: str, metric: Metric) -> int:
-    """As many digits as the paper prints, at least as many as ours."""
-    return max(metric.digits, len(text.partition(".")[2].rstrip("0")))
+def _paper_digits(experiment: Experiment, frame: pd.DataFrame, key: str) -> int:
+    """As many digits as the paper prints of a metric, at least as many as ours; of a mean over its runs, as many."""
+    metric, source = experiment.spec.metrics[key], experiment.spec.published
+    if source and source.mean_over:
+        return metric.digits
+    printed = frame.loc[frame["metric"] == key, "published"]
+    return max([metric.digits, *(len(text.partition(".")[2].rstrip("0")) for text in printed)])
 
 
 def in_words(axes: Sequence[str], values: Sequence[str]) -> str:
@@ -122,9 +126,10 @@ def wide(experiment: Experiment, frame: pd.DataFrame) -> dict[str, Any]:
     axes, metrics = experiment.axes, experiment.spec.metrics
     cells: dict[tuple[str, ...], dict[str, Cell]] = {}
     runs: dict[tuple[str, ...], list[str]] = {}
+    paper_digits = {key: _paper_digits(experiment, frame, key) for key in metrics}
     for row in frame.itertuples(index=False):
-        at = tuple(str(v) for v in row[: len(axes)])
-        cells.setdefault(at, {})[str(row.metric)] = _cell(row, metrics[str(row.metric)])
+        at, key = tuple(str(v) for v in row[: len(axes)]), str(row.metric)
+        cells.setdefault(at, {})[key] = _cell(row, metrics[key], paper_digits[key])
         runs[at] = str(row.runs).split()
     by = [axes.index(axis) for axis in group_axes(experiment)]
     groups: dict[tuple[str, ...], list[tuple[str, ...]]] = {}

@@ -97,16 +97,17 @@ def draw(picture: Picture) -> Drawing:
         for ax, (name, points) in zip(line, panels.items(), strict=True):
             source = "published (paper scale)" if row == "theirs" else f"ours, {picture.scale} scale"
             ax.set_title(f"{name}\n{source}" if name else source)
-            if row == "theirs":
+            if row == "theirs" and any(theirs(p, key) for p in points for key in keys):
                 _panel(ax, picture, points, keys, theirs)
-            elif found := measured_keys(points):
+            elif row == "ours" and (found := measured_keys(points)):
                 _panel(ax, picture, points, found, ours)
                 for chance in chances:
                     _chance(ax, picture, points, found, chance)
                 _border(ax, picture, points, found)
             else:
                 ax.set_axis_off()
-                ax.text(0, 0.5, "not run", transform=ax.transAxes, color=style.QUIET)
+                why = "not run" if row == "ours" else "not in this figure"
+                ax.text(0, 0.5, why, transform=ax.transAxes, color=style.QUIET)
         line[0].set_ylabel("% right")
     for ax in axes[-1]:
         ax.set_xlabel("test group")

@@ -49,6 +49,18 @@ def test_command_writes_equal_bytes_twice(tmp_path: Path, monkeypatch: pytest.Mo
     assert "n_future 3 is not run at the tiny scale" in page
 
 
+def test_the_papers_digits(tmp_path: Path) -> None:
+    """A column prints as many as its most exact number; means over the paper's runs, as many as ours."""
+    paper = tiny.PAPER.replace("18.1", "18.15")
+    experiment = tiny.build(tmp_path, paper=paper)
+    found = tables.wide(experiment, tables.tidy(experiment, results(tmp_path)))
+    assert [line["cells"][1].paper for line in found["lines"]] == ["18.15", "21.80", "20.00"]
+    mean = tiny.SPEC.replace("axes: {n: n_future}}", "axes: {n: n_future}, mean_over: label}")
+    experiment = tiny.build(tmp_path, mean, paper)
+    found = tables.wide(experiment, tables.tidy(experiment, results(tmp_path)))
+    assert [line["cells"][1].paper for line in found["lines"]] == ["18.1", "21.8", "20.0"]
+
+
 def test_paper_rows_must_be_told_apart(tmp_path: Path) -> None:
     experiment = tiny.build(tmp_path, paper=tiny.PAPER + "Table T,1,HumanEval,1,99\n")
     with pytest.raises(UserError, match=r"tiny\.yaml: metrics\.pass\.published: 2 rows of tiny\.csv fit"):
