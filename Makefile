@@ -20,9 +20,9 @@ reproduce: $(VENV)/.installed ## every table and figure at the default (cpu) sca
 test: $(VENV)/.installed ## the tests
 	@$(BIN)/python -m pytest
 
-gpu: $(VENV)/.installed ## every table and figure on one GPU
+gpu: $(VENV)/.installed ## every table and figure on one GPU (SCALE=gpu-hour: a few hours' worth of it)
 	@$(BIN)/python -m mtp.unlock
-	@$(BIN)/snakemake --workflow-profile profiles/gpu
+	@$(BIN)/snakemake --workflow-profile profiles/gpu --configfile experiments/scales/$(or $(SCALE),gpu).yaml
 
 paper: slurm ## the paper's sizes on a Slurm cluster
 	@$(BIN)/python -m mtp.unlock

@@ -39,13 +39,14 @@ def run(args: argparse.Namespace) -> None:
     from mtp.bundle import returning, running
 
     plan = Plan.read(Path(PLAN))
-    runner = running.run(plan, chosen(plan.jobs, args.only), args.minutes)
+    jobs = chosen(plan.jobs, args.only)
+    runner = running.run(plan, jobs, args.minutes)
     count = returning.collect(plan.jobs, args.out, args.weights)
     size = args.out.stat().st_size / 2**20
     print(f"{count} of {len(plan.jobs)} jobs are done; {args.out}: {size:.1f} MiB")
     for title, told in runner.failed.items():
         print(f"failed: {title}: {told}")
-    if count < len(plan.jobs):
+    if not all(map(running.done, jobs)):
         print("Run the same command again to go on.")
     sys.exit(1 if runner.failed else 0)
 

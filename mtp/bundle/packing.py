@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -167,7 +168,7 @@ def write(archive: Path, files: dict[str, Path], texts: dict[str, str]) -> None:
     ):
         for name, text in texts.items():
             information = tarfile.TarInfo(name)
-            information.size = len(text.encode())
+            information.size, information.mtime = len(text.encode()), int(time.time())
             tar.addfile(information, io.BytesIO(text.encode()))
         for name, path in files.items():
             information = tar.gettarinfo(str(path), arcname=name)
