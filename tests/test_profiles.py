@@ -51,31 +51,42 @@ def test_settings_of_the_executor_exist(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy whose profiles leave out the executor, which `make slurm` alone installs."""
+    """A copy whose profiles leave out the executor, which `make slurm` alone installs.
+
+    Its rules have no messages: a dry run tells the message of a job or its resources.
+    """
     folder = copy_project(tmp_path_factory.mktemp("project"))
     for name in on_slurm():
         kept = {key: value for key, value in profile(name).items() if key != "executor" and "slurm-" not in key}
         (folder / "profiles" / name / "profile.yaml").write_text(yaml.safe_dump(kept))
+    for path in folder.glob("workflow/rules/*.smk"):
+        path.write_text(re.sub(r"(?m)^    message:\n        .*\n", "", path.read_text()))
     return folder
 
 
-def resources(project: Path, target: str, *arguments: str) -> dict[str, dict[str, str]]:
-    """Rule -> threads and resources of its first job in a dry run."""
-    done = snakemake(project, "-n", "--cores", "64", *arguments, target)
+def target() -> str:
+    """An evaluation at the paper's sizes: what is trained and prepared for it is few jobs."""
+    return Suite({"scale": "paper"}).eval_files("fig3")[0]
+
+
+def resources(project: Path) -> dict[str, dict[str, str]]:
+    """Rule -> threads, resources and what is said to the shell, of its first job in a dry run."""
+    done = snakemake(project, "-n", "-p", "--cores", "64", "--workflow-profile", "profiles/paper", target())
     assert done.returncode == 0, done.stdout + done.stderr
     found: dict[str, dict[str, str]] = {}
-    for block in done.stdout.split("\n\n"):
+    for block in re.split(r"(?m)^\[.*\]$", done.stdout + done.stderr):
         rule = re.search(r"^(?:local)?rule (\w+):$", block, re.MULTILINE)
         asked = re.search(r"^    resources: (.*)$", block, re.MULTILINE)
         threads = re.search(r"^    threads: (\d+)$", block, re.MULTILINE)
         if rule and asked:
             named = dict(pair.split("=", 1) for pair in asked[1].split(", ") if "=" in pair)
-            found.setdefault(rule[1], named | {"threads": threads[1] if threads else "1"})
+            shell = " ".join(re.findall(r"(?m)^ *(.* -m mtp.*)$", block))
+            found.setdefault(rule[1], named | {"threads": threads[1] if threads else "1", "shell": shell})
     return found
 
 
 def test_what_the_jobs_of_the_paper_ask_for(project: Path) -> None:
-    asked = resources(project, "table1", "--workflow-profile", "profiles/paper")
+    asked = resources(project)
     train, evaluate, corpus = (asked[rule] for rule in ("train", "evaluate", "corpus"))
     assert train["gpu"] == "8" and train["nodes"] == "1" and train["tasks_per_gpu"] == "0" and "mpi" not in train
     assert (train["mem_mb"], train["runtime"], train["cpus_per_task"]) == ("600000", "1440", "64")
@@ -90,15 +101,13 @@ def test_a_run_on_several_nodes(project: Path) -> None:
     assert told != scale
     copy = shutil.copytree(project, project.parent / "several")
     (copy / "experiments/scales/paper.yaml").write_text(told)
-    train = resources(copy, "table1", "--workflow-profile", "profiles/paper")["train"]
+    train = resources(copy)["train"]
     assert train.items() >= {"gpu": "32", "gres": "gpu:8", "nodes": "4", "tasks": "4", "mpi": "srun"}.items()
     assert train["threads"] == "8" and train["slurm_extra"] == "--signal=TERM@300"
-    said = snakemake(copy, "-n", "-p", "--cores", "8", "--workflow-profile", "profiles/paper", "table1").stdout
-    commands = [line for line in said.splitlines() if "mtp.train" in line]
-    assert commands
-    for command in commands:
-        assert re.search(r"exec srun --nodes=4 --ntasks=4 .* torchrun --nnodes=4 .*--nproc_per_node=8 -m mtp", command)
-        assert "--rdzv_endpoint=$(hostname):$((20000 + SLURM_JOB_ID % 10000))" in command
+    assert re.search(
+        r"exec srun --nodes=4 --ntasks=4 .* torchrun --nnodes=4 .*--nproc_per_node=8 -m mtp", train["shell"]
+    )
+    assert "--rdzv_endpoint=$(hostname):$((20000 + SLURM_JOB_ID % 10000))" in train["shell"]
 
 
 @pytest.mark.parametrize(
@@ -126,4 +135,4 @@ def sized(monkeypatch: pytest.MonkeyPatch, gpus: int, nodes: int) -> Suite:
     recipes = {name: {**recipe, "batch_size": 16} for name, recipe in scale.recipes.items()}
     changed = {"gpus_per_run": gpus, "nodes_per_run": nodes, "parallel": "fsdp", "recipes": recipes}
     monkeypatch.setattr(experiment, "load_scale", lambda name: scale.model_copy(update=changed))
-    return Suite({})
+    return Suite({"scale": "smoke"})

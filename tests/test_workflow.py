@@ -84,7 +84,8 @@ def test_a_run_on_several_gpus_goes_through_torchrun(project: Path) -> None:
     said = snakemake(project, "-n", "-p", "--configfile", "experiments/scales/paper.yaml").stdout
     commands = re.findall(r"^ *(.*mtp\.train .*)$", said, re.MULTILINE)
     assert commands
-    assert all("torchrun --standalone --shutdown-timeout=240 --nproc_per_node=8 -m mtp.train --parallel fsdp --config" in c for c in commands)
+    start = "torchrun --standalone --shutdown-timeout=240 --nproc_per_node=8 -m mtp.train --parallel fsdp --config"
+    assert all(start in command for command in commands)
 
 
 def test_default_scale_is_cpu_and_experiments_are_targets(project: Path) -> None:

@@ -42,7 +42,7 @@ install_packages() {
 }
 
 write_configuration() {
-    local host cpus memory gres=
+    local host cpus memory gres= i
     host=$(hostname --short)
     cpus=$(($(nproc) / NODES))
     memory=$(($(awk '/^MemTotal/ {print $2}' /proc/meminfo) / 1024 * 9 / 10 / NODES))
@@ -54,7 +54,9 @@ write_configuration() {
     fi
     if ((GPUS > 0)); then
         gres="Gres=gpu:$GPUS"
-        echo "NodeName=node[1-$NODES] Name=gpu Count=$GPUS" > "$FOLDER/gres.conf"
+        # A GPU must have a file; without cgroups nothing is done with it.
+        for ((i = 0; i < GPUS; i++)); do touch "$FOLDER/gpu$i"; done
+        echo "NodeName=node[1-$NODES] Name=gpu File=$FOLDER/gpu[0-$((GPUS - 1))]" > "$FOLDER/gres.conf"
     else
         : > "$FOLDER/gres.conf"
     fi
@@ -79,6 +81,7 @@ TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 MailProg=/bin/true
+MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SlurmdParameters=config_overrides
@@ -110,16 +113,17 @@ start() {
     for other in "${SLURM_CONF:-}" /etc/slurm/slurm.conf "$LINK"; do
         [[ -z $other || ! -e $other ]] || fail "start: $other: this machine has a cluster already"
     done
+    export SLURM_CONF=$FOLDER/slurm.conf
     install_packages
     write_configuration
     mkdir -p "$(dirname "$LINK")"
     ln --symbolic --force --no-dereference "$FOLDER" "$LINK"
     munged --key-file="$FOLDER/munge.key" --socket="$FOLDER/munge.socket" --pid-file="$FOLDER/munged.pid" \
         --log-file="$FOLDER/munged.log" --seed-file="$FOLDER/munged.seed"
-    slurmctld -c -f "$FOLDER/slurm.conf"
+    slurmctld -c -f "$SLURM_CONF"
     for ((i = 1; i <= NODES; i++)); do
         mkdir -p "$FOLDER/spool.node$i"
-        slurmd -f "$FOLDER/slurm.conf" -N "node$i"
+        slurmd -f "$SLURM_CONF" -N "node$i"
     done
     for _ in {1..60}; do
         if [[ $(sinfo --noheader --states=idle --format=%D 2> /dev/null) == "$NODES" ]]; then
@@ -134,6 +138,7 @@ start() {
 }
 
 stop() {
+    export SLURM_CONF=$FOLDER/slurm.conf
     if running "$FOLDER/slurmctld.pid"; then
         squeue --noheader --format=%A | sort -u | xargs --no-run-if-empty scancel
         for _ in {1..60}; do
@@ -149,6 +154,7 @@ stop() {
 
 status() {
     running "$FOLDER/slurmctld.pid" || fail "status: no cluster runs in $FOLDER"
+    export SLURM_CONF=$FOLDER/slurm.conf
     sinfo
     squeue
 }
