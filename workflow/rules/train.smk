@@ -17,9 +17,9 @@ rule train:
         "../../environment.yml"
     threads: max(1, SUITE.scale.gpus_per_run // SUITE.scale.nodes_per_run)
     resources:
+        **SUITE.nodes(),
         gpu=SUITE.scale.gpus_per_run,
         gpu_share=lambda w: SUITE.gpu_share(w.run),
-        **SUITE.nodes(),
     params:
         train=SUITE.train_command(),
         config=lambda w: SUITE.run_json(w.run),
