@@ -41,8 +41,10 @@ class Scale(Strict):
     """Weights of a run, at most -> how many such runs share one GPU; larger ones have it to themselves."""
     like: str = ""
     """A scale whose `at` holds here too, in experiments that have none for this one."""
-    only: dict[str, Restriction] = {}
-    """The experiments that are run, with what is kept of each; default: all of them."""
+    leave_out: list[str] = []
+    """Experiments that are not run, to save time."""
+    kept: dict[str, Restriction] = {}
+    """What is kept of other experiments; it stands above their own `at`."""
     checkpoint_seconds: int = 60
     flops_per_second: float
     """Training FLOPs over job seconds of everything, evaluations included: for the estimate printed at the start."""
@@ -52,14 +54,12 @@ class Scale(Strict):
         return restrictions.get(self.scale) or restrictions.get(self.like) or Restriction()
 
     def of(self, experiment: str, restrictions: Mapping[str, Restriction]) -> Restriction:
-        """What is kept of an experiment: what its own `at` says, and this scale's `only` above it."""
-        if not self.only:
-            return self.at(restrictions)
-        if experiment not in self.only:
-            return Restriction(
-                skip=f"not part of the {self.scale} scale" + (f"; {self.like} has it" if self.like else "")
-            )
-        return self.at(restrictions).model_copy(update=self.only[experiment].model_dump(exclude_unset=True))
+        """What is kept of an experiment."""
+        if experiment in self.leave_out:
+            hint = f"; {self.like} has it" if self.like else ""
+            return Restriction(skip=f"left out of the {self.scale} scale{hint}")
+        kept = self.kept.get(experiment, Restriction())
+        return self.at(restrictions).model_copy(update=kept.model_dump(exclude_unset=True))
 
 
 def load_scale(source: str | Mapping[str, Any], root: Path = EXPERIMENTS) -> Scale:
