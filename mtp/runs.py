@@ -38,7 +38,7 @@ def load_run(run: Path, positions: int | None = None) -> tuple[Model, RunConfig]
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: cannot be read ({error}); train the run again") from None
     if told := elsewhere.absent(run):
-        raise UserError(f"{path}: the weights are not here ({told}); bring them (--weights of mtp.bundle) or train here")
+        raise UserError(f"{path}: the weights are not here ({told}); bring them (mtp.bundle --weights) or train here")
     for name in sorted(expected.keys() | found.keys()):
         if name not in found:
             raise UserError(f"{path}: {name}: missing, but {run / RECORD} asks for it; is it of another run?")

@@ -142,7 +142,9 @@ rule gallery:
 # Every experiment is a target of its own name: `snakemake table1`.
 for _name in SUITE.experiments:
     if workflow.is_rule(_name):
-        raise WorkflowError(f"{SUITE.experiments[_name].path}: a rule is called {_name}; rename the file")
+        raise WorkflowError(
+            f"{SUITE.experiments[_name].path}: a rule is called {_name}; rename the file"
+        )
 
     rule:
         name:
