@@ -102,8 +102,6 @@ def _cause(said: str, pins: list[Pin]) -> str:
         return (
             f"{package}: no network: the package index cannot be reached; check the connection or proxy and run again"
         )
-    if os.environ.get("PIP_NO_INDEX"):
-        return f"{package}: pip is told to ask no package index (PIP_NO_INDEX); unset that and run again"
     if _SAYS_WITHDRAWN.search(said):
         return (
             f"{package}: this release is not on the package index (withdrawn, or a mirror lacks it); lock another one"
