@@ -350,4 +350,6 @@ def speeds(arm: Arm, plain: Arm, rows: int, config: RunConfig) -> list[dict[str,
         bound = tokens / floor
         share = number("share_of_bound", *(100 * value / bound for value in relative))
         entries += [cost, number("round_floor", floor), number("bound", bound), share]
-    return [*counts(arm), *({**entry, "heads_used": arm.label} for entry in entries)]
+    unknown = ("ci_low", "ci_high") if len(arm.seconds) < 2 else ()  # one round has no spread
+    known = ({key: value for key, value in entry.items() if key not in unknown} for entry in entries)
+    return [*counts(arm), *({**entry, "heads_used": arm.label} for entry in known)]

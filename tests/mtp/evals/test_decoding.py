@@ -49,6 +49,13 @@ def test_numbers_and_their_definitions(folders: Folders) -> None:
     assert not [row for row in result["metrics"] if row.get("temperature") == 1.0 and row["metric"] == "relative_speed"]
 
 
+def test_one_round_has_no_interval(folders: Folders) -> None:
+    labels = {"metric": "relative_speed", "heads_used": 2, "batch": 1, "temperature": 0}
+    settings = {**SETTINGS, "batch_sizes": [1], "temperatures": [0]}
+    assert "ci_low" in select(command(folders, "decoding", settings), **labels)
+    assert "ci_low" not in select(command(folders, "decoding", {**settings, "rounds": 1}), **labels)
+
+
 def test_heads_that_are_measured() -> None:
     assert [decoding.heads_used(n) for n in (1, 2, 3, 4)] == [[1], [1, 2], [1, 2, 3], [1, 2, 3, 4]]
     assert decoding.heads_used(8) == [1, 2, 4, 8] and decoding.heads_used(6) == [1, 2, 4, 6]
