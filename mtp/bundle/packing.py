@@ -134,8 +134,7 @@ def contents(suite: Suite, jobs: Sequence[Job]) -> tuple[dict[str, Path], dict[s
         for path in (_files.KEPT / f"{name}.json", _files.KEPT / problems.module(name).FILE):
             if path.exists():
                 files[str(path)] = path
-    if any(job.name in ("humaneval", "likelihood") for job in jobs):
-        files[str(_files.KEPT / humaneval.FILE)] = humaneval.packaged()
+    files[str(_files.KEPT / humaneval.FILE)] = humaneval.packaged()  # 45 kB, and several evaluations ask for it
     return files, encode
 
 
