@@ -3,8 +3,8 @@
     python -m mtp.evaluate --run results/cpu/runs/RUN --data results/data/code_small/bpe2048 \\
         --eval likelihood --settings '{"limit_bytes": 200000, "batch_size": 16}' --out likelihood.json
 
-An evaluation is a file in mtp/evals with VERSION, check(settings) and run(model_dir, data_dir, settings, out_dir,
-workers); its name is the name of the file. Evaluations:
+An evaluation is a file in mtp/evals with VERSION, METRICS (what it reports -> labels), check(settings) and
+run(model_dir, data_dir, settings, out_dir, workers); its name is the name of the file. Evaluations:
 
     likelihood   bits per byte and accuracy of every head, on held-out code and on HumanEval's reference solutions
                  (settings limit_bytes, batch_size)
@@ -111,7 +111,7 @@ def evaluate(
         if hasattr(job.module, "ready"):
             job.module.ready(job.settings)
     except Unavailable as error:
-        found = {"status": "unavailable", "reason": str(error), "metrics": [], "settings": job.settings}
+        found: dict[str, Any] = {"status": "unavailable", "reason": str(error), "metrics": [], "settings": job.settings}
     else:
         if job.in_two_parts:
             content, here = _drawn(job)
@@ -119,6 +119,8 @@ def evaluate(
         else:
             used = _prepare(job.config)
             found = job.module.run(run, data, job.settings, out.parent, workers)
+    if undeclared := {entry["metric"] for entry in found["metrics"]} - set(job.module.METRICS):
+        raise ValueError(f"mtp.evals.{name}: METRICS lacks {sorted(undeclared)}")
     seconds = time.perf_counter() - started
     told = {}
     if content:

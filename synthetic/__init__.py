@@ -24,6 +24,15 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in Path(__file__).parent.glob("*.py") if not p.stem.startswith("_")))
 
 
+def _generator(task: str) -> Any:
+    return importlib.import_module(f"synthetic.{task}").Generator
+
+
+def scores() -> tuple[str, ...]:
+    """What the tasks tell of an answer, all together."""
+    return tuple(dict.fromkeys(score for task in names() for score in _generator(task).scores))
+
+
 def load(task: str, options: Mapping[str, Any]) -> Task:
     """A task with these options, and defaults for the rest.
 
@@ -32,7 +41,7 @@ def load(task: str, options: Mapping[str, Any]) -> Task:
     """
     if task not in names():
         raise UserError(f"task: unknown {task!r}{nearest(task, names())} (known: {', '.join(names())})")
-    generator = importlib.import_module(f"synthetic.{task}").Generator
+    generator = _generator(task)
     defaults = {field.name: field.default for field in dataclasses.fields(generator)}
     for key, value in options.items():
         if key not in defaults:

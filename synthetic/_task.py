@@ -13,7 +13,7 @@ import abc
 import dataclasses
 import functools
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -81,6 +81,9 @@ class Candidates:
 class Task(abc.ABC):
     """A family of examples. Fields are options; `__post_init__` refuses what is out of range with a `UserError`."""
 
+    scores: ClassVar[tuple[str, ...]] = ("exact",)
+    """What `score` tells of an answer."""
+
     test_one_in: int = 16
     """One question in this many is a test question (by its hash)."""
 
@@ -107,7 +110,7 @@ class Task(abc.ABC):
         """How often an answer is right that does not depend on what the task asks one to find out, 0 to 1."""
 
     def score(self, question: bytes, right: bytes, given: bytes) -> dict[str, float]:
-        """What a given answer is worth, each 0 to 1; `exact` is 1 if it is right."""
+        """What a given answer is worth, each of `scores` 0 to 1; `exact` is 1 if it is right."""
         return {"exact": float(given == right)}
 
     @abc.abstractmethod

@@ -29,6 +29,7 @@ Cell = tuple[int, int]
 class Generator(Drawn):
     """Maps of three rows and ways through them."""
 
+    scores = ("exact", "arrives")
     turns: int = 4
     """Forks on the way."""
     longest: int = 6

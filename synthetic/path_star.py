@@ -27,6 +27,7 @@ from synthetic._task import PRINTABLE, Candidates, Drawn, need
 class Generator(Drawn):
     """Star graphs with paths for arms."""
 
+    scores = ("exact", "first_branch")
     degree: int = 2
     """Paths from the start."""
     path_length: int = 5

@@ -20,6 +20,7 @@ from synthetic._task import PRINTABLE, Candidates, Drawn, need
 class Generator(Drawn):
     """Sequences start + i * step mod V."""
 
+    scores = ("exact", "symbols")
     symbols: int = 61
     """V: numbers 0 .. V - 1, one symbol each."""
     length: int = 16

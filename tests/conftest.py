@@ -23,6 +23,19 @@ def tiny(**changes: Any) -> RunConfig:
     return RunConfig.from_dict(values | changes)
 
 
+LONGEST_FIRST = (
+    "test_workflow", "test_reproduce", "test_figures", "test_distributed", "test_train", "test_speculation",
+    "test_bundle", "test_gallery", "test_readme",
+)  # fmt: skip
+"""Files of more than half a minute: begun last, one of them would keep a core busy while the others have ended."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files are shared out over the cores in the order of their tests."""
+    rank = {name: i for i, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
 @pytest.fixture
 def root() -> Path:
     return ROOT

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from mtp.experiment import Claim, Experiment, load_all, load_scale
+from mtp.experiment.choosing import paired
 from mtp.report import published
-from mtp.report.pairs import paired
 from tests.conftest import ROOT
 
 with (ROOT / "experiments" / "paper" / "text_claims.csv").open(newline="") as file:

@@ -83,6 +83,9 @@ GOOD = {
 }  # fmt: skip
 
 FIGURE = {"name": "f", "kind": "bars", "metrics": ["held_out"]}
+HELD_OUT = GOOD["metrics"]["held_out"]
+PASSED = {"title": "passed", "metric": "pass@k"}
+CLAIM = {"text": "x", "where": "y", "metric": "m", "these": {"n_future": 2}, "than": {"n_future": 1}}
 
 
 def broken(tmp_path: Path, text: str) -> str:
@@ -122,6 +125,31 @@ def broken(tmp_path: Path, text: str) -> str:
         ({"figures": [FIGURE | {"kind": "bar"}]}, "figures.0.kind: unknown 'bar'; did you mean 'bars'?"),
         ({"figures": [FIGURE | {"name": "a/b"}]}, "figures.0.name: 'a/b': letters, digits, - and _ only"),
         ({"figures": [FIGURE, FIGURE]}, "figures.1.name: f stands twice"),
+        (
+            {"metrics": {"m": HELD_OUT | {"metric": "bits_per_bite"}}},
+            "metrics.m.metric: no evaluation asked for reports 'bits_per_bite'; did you mean 'bits_per_byte'?"
+            " (likelihood: bits_per_byte, accuracy",
+        ),
+        ({"metrics": {"m": HELD_OUT}, "evals": ["mbpp"]}, "no evaluation asked for reports 'bits_per_byte'"),
+        (
+            {"metrics": {"m": HELD_OUT | {"where": {"texts": "held-out code"}}}},
+            "metrics.m.where: bits_per_byte has no label 'texts'; did you mean 'text'? (labels: text, head)",
+        ),
+        ({"figures": [FIGURE | {"x": "n_futur"}]}, "figures.0.x: no axis 'n_futur'; did you mean 'n_future'?"),
+        ({"figures": [FIGURE | {"baseline": {"n_future": 3}}]}, "figures.0.baseline.n_future: no point has 3"),
+        (
+            {"metrics": {"m": HELD_OUT}, "claims": [CLAIM | {"these": {"n_future": 3}}]},
+            "claims.0.these.n_future: no point has 3 (values: 1, 2)",
+        ),
+        (
+            {"metrics": {"m": HELD_OUT}, "claims": [CLAIM | {"less": {"these": {"n": 1}, "than": {"n_future": 1}}}]},
+            "claims.0.less.these: no axis 'n'",
+        ),
+        (
+            {"evals": ["mbpp"], "metrics": {"m": PASSED}, "comparisons": [{"metric": "m", "axis": "n", "baseline": 1}]},
+            "comparisons.0.baseline: no axis 'n'",
+        ),
+        ({"rows": ["n_futur"]}, "rows: no axis 'n_futur'; did you mean 'n_future'?"),
         ({"at": {"cpuu": {"skip": "so"}}}, "at.cpuu: no such scale; did you mean 'cpu'?"),
     ],
 )

@@ -31,6 +31,11 @@ def load_task(corpus: Mapping[str, Any]) -> Any:
     return importlib.import_module("synthetic").load(corpus["task"], corpus["options"])
 
 
+def scores() -> tuple[str, ...]:
+    """What the synthetic tasks tell of an answer, all together."""
+    return tuple(importlib.import_module("synthetic").scores())
+
+
 def task_of(folder: Path) -> Any | None:
     """The task behind a prepared folder; None if its text is not synthetic.
 

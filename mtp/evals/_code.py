@@ -35,6 +35,16 @@ REQUIRED: dict[str, type] = {
     "mutants": int,
 }  # fmt: skip
 OPTIONAL: dict[str, type] = {"problems": int}
+METRICS: dict[str, tuple[str, ...]] = {
+    "pass@k": ("benchmark", "k", "temperature"),
+    "optimal_temperature": ("benchmark", "k"),
+    "parses": ("benchmark", "temperature"),
+    "defines_entry_point": ("benchmark", "temperature"),
+    "passes_an_assertion": ("benchmark", "temperature"),
+    "reference_bits_per_byte": ("benchmark",),
+    "reference_rank": ("benchmark",),
+}
+"""What is reported, and the labels that tell its numbers apart."""
 
 
 def check(

@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     from mtp.model import Model
 
 VERSION = 1
+METRICS: dict[str, tuple[str, ...]] = {
+    "accuracy": ("task", "score", "training_step"),
+    "unigram": ("task",),
+    "chance": ("task",),
+}
+"""What is reported, and the labels that tell its numbers apart."""
 SEED = 0
 """Of the questions: not the run's, so that all runs answer the same ones."""
 LAST = "last"

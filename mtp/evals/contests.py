@@ -15,6 +15,8 @@ from mtp.evals import _code, _drawing
 from mtp.problems import Problem
 
 VERSION = 1
+METRICS = _code.METRICS
+"""What is reported, and the labels that tell its numbers apart."""
 DRAWS = ("mtp.evals._drawing",)
 """Modules whose code decides what is drawn; that the problems are the same is checked when they are judged."""
 PARTS = ("task_id", "opening", "reference", "prelude", "tests")

@@ -44,6 +44,18 @@ if TYPE_CHECKING:
     from mtp.model import Model
 
 VERSION = 2
+_OF_CALLS = ("heads_used", "batch", "temperature")
+_NAMES = (
+    "tokens_per_forward", "tokens_per_forward_argmax", "tokens_per_forward_typical", "tokens_per_second",
+    "relative_speed", "round_cost", "round_floor", "bound", "share_of_bound", "kept_heads", "calibration_share",
+    "calibration_speed",
+)  # fmt: skip
+METRICS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(_NAMES, _OF_CALLS),
+    "acceptance": ("head", *_OF_CALLS),
+    "numerical_ties": (),
+}
+"""What is reported, and the labels that tell its numbers apart."""
 CHOSEN = "chosen"
 TIE = 256
 """Units in the last place between the logits of two tokens that rounding may confuse: a few layers' worth."""

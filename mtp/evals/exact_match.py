@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtp.data.examples import task_of
+from mtp.data.examples import scores, task_of
 from mtp.errors import UserError
 from mtp.progress import bar
 from mtp.settings import checked, positive
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mtp.model import Model
 
 VERSION = 1
+METRICS: dict[str, tuple[str, ...]] = dict.fromkeys(("chance", *scores()), ("group", "domain"))
+"""What is reported, and the labels that tell its numbers apart."""
 SEED = 0
 """Of the test examples: not the run's, so that all runs answer the same questions."""
 Z = 1.959964

@@ -24,6 +24,8 @@ from mtp.progress import bar
 from mtp.settings import positive
 
 VERSION = 1
+METRICS: dict[str, tuple[str, ...]] = {"pass@k": ("benchmark", "k", "temperature")}
+"""What is reported, and the labels that tell its numbers apart."""
 _FINAL = re.compile(r"(?:[Tt]he answer is|####)")
 _NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?")
 

@@ -8,6 +8,8 @@ from mtp.evals import _code, _drawing
 from mtp.problems import humaneval
 
 VERSION = 2
+METRICS = _code.METRICS
+"""What is reported, and the labels that tell its numbers apart."""
 DRAWS = ("mtp.evals._drawing", "mtp.problems.humaneval")
 """Modules whose code decides what is drawn."""
 check = _code.check

@@ -22,6 +22,12 @@ import numpy as np
 from mtp.settings import checked, positive
 
 VERSION = 1
+METRICS: dict[str, tuple[str, ...]] = {
+    "induction": ("text", "mention", "weights"),
+    "preference": ("text", "mention", "weights"),
+    "chance": (),
+}
+"""What is reported, and the labels that tell its numbers apart."""
 DRAWS = ("mtp.induction",)
 """Modules whose code decides what is drawn."""
 RESAMPLES, LEVEL = 9999, 0.95

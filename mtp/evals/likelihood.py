@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from mtp.likelihood import Score
 
 VERSION = 1
+METRICS: dict[str, tuple[str, ...]] = dict.fromkeys(
+    ("bits_per_byte", "accuracy", "mutual_information"), ("text", "head")
+)
+"""What is reported, and the labels that tell its numbers apart."""
 HELD_OUT, REFERENCES = "held-out code", "HumanEval references"
 HELD_OUT_EXAMPLES = "held-out examples"
 

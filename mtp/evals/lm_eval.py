@@ -19,6 +19,12 @@ from mtp.settings import checked, positive
 VERSION = 1
 PREFERRED = ("acc_norm", "acc", "exact_match")
 LAST, HALF = "last", "half"
+METRICS: dict[str, tuple[str, ...]] = {
+    "accuracy": ("task", "measure", "training_step"),
+    "average_accuracy": ("training_step",),
+    **dict.fromkeys(PREFERRED, ("task", "training_step")),
+}
+"""What is reported, and the labels that tell its numbers apart."""
 
 
 def check(settings: Mapping[str, Any]) -> dict[str, Any]:

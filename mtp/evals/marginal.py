@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from mtp.model import Model
 
 VERSION = 1
+METRICS: dict[str, tuple[str, ...]] = {"summed_probability": (), "bits_per_token": ("of", "bound"), "behind": ()}
+"""What is reported, and the labels that tell its numbers apart."""
 CHUNK = 512
 """Tokens between in one pass: attention costs L^2."""
 

@@ -10,6 +10,8 @@ from mtp.evals import _code, _drawing
 from mtp.problems import Problem, mbpp
 
 VERSION = 1
+METRICS = _code.METRICS
+"""What is reported, and the labels that tell its numbers apart."""
 DRAWS = ("mtp.evals._drawing", "mtp.problems.mbpp")
 """Modules whose code decides what is drawn."""
 

@@ -29,6 +29,16 @@ if TYPE_CHECKING:
     from mtp.model import Model
 
 VERSION = 1
+METRICS: dict[str, tuple[str, ...]] = {
+    "rouge": ("weights", "rouge", "aspect"),
+    "unmatched": ("weights", "rouge", "aspect"),
+    "chance": ("rouge", "aspect"),
+    "preference": ("weights",),
+    "answer_bits_per_byte": ("weights",),
+    "evaluation_epoch": (),
+    "validation_rouge": ("epoch",),
+}
+"""What is reported, and the labels that tell its numbers apart."""
 KINDS = {
     "ROUGE-1": "rouge1", "ROUGE-2": "rouge2", "ROUGE-3": "rouge3", "ROUGE-L": "rougeL", "ROUGE-Lsum": "rougeLsum"
 }  # fmt: skip

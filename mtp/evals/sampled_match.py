@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from mtp.model import Model
 
 VERSION = 1
+METRICS: dict[str, tuple[str, ...]] = {
+    "pass@k": ("group", "domain", "k", "temperature"),
+    "chance": ("group", "domain", "k"),
+}
+"""What is reported, and the labels that tell its numbers apart."""
 SEED = 0
 """Of the test questions, and of the training answers that are counted."""
 COUNTED = 4096

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 VERSION = 1
+METRICS: dict[str, tuple[str, ...]] = {
+    "pass@k": ("benchmark", "whitespace", "k", "temperature"),
+    "pass@k_change": ("benchmark", "whitespace", "k", "temperature"),
+    "reference_bits_per_byte": ("benchmark", "whitespace"),
+    "reference_bits_change": ("benchmark", "whitespace"),
+}
+"""What is reported, and the labels that tell its numbers apart."""
 DRAWS = ("mtp.evals._drawing", "mtp.evals.whitespace")
 """Modules whose code decides what is drawn."""
 NONE = "none"

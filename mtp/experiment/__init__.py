@@ -6,7 +6,8 @@ points are configurations whose step is timed or weighed. With `start` its runs 
 whose model they inherit.
 
 `spec.py` and `scale.py` hold the keys of the two kinds of YAML, `reading.py` and `checking.py` refuse what is wrong
-with a file, `resolving.py` makes grid points and runs of them (`points.py`), `telling.py` says how much that is.
+with a file, `resolving.py` makes grid points and runs of them (`points.py`), `choosing.py` sets points against each
+other, `asking.py` refuses what they cannot answer, `telling.py` says how much all that is.
 """
 
 from mtp.experiment.points import Experiment, Point, all_runs, evals_of_runs

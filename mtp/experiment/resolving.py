@@ -14,6 +14,7 @@ from mtp import evals as evaluations
 from mtp import floors, imported, lineage, machine
 from mtp.config import RunConfig, nearest
 from mtp.errors import UserError
+from mtp.experiment.asking import check_asked
 from mtp.experiment.checking import check_scales, load_spec
 from mtp.experiment.points import Experiment, Point
 from mtp.experiment.reading import EXPERIMENTS
@@ -102,7 +103,7 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS, restricted: bool
     """One experiment at one scale; with `restricted` False also the points that `at` leaves out.
 
     Raises:
-        UserError: naming file and key, for unknown keys, impossible grid points and unknown rungs.
+        UserError: naming file and key, for unknown keys, impossible grid points, unknown rungs and what cannot be had.
     """
     spec = load_spec(path)
     check_scales(path, spec, root)
@@ -179,7 +180,9 @@ def resolve(path: Path, scale: Scale, root: Path = EXPERIMENTS, restricted: bool
                     shown = f" ({', '.join(f'{k}: {v}' for k, v in grid.items())})" if grid else ""
                     raise UserError(f"{path}: {where}{shown}: {error}") from None
             points.append(Point(arm_name, axes, published, tuple(runs), reason, tuple(starts)))
-    return Experiment(path.stem, path, spec, scale.scale, evals, tuple(points))
+    found = Experiment(path.stem, path, spec, scale.scale, evals, tuple(points))
+    check_asked(found)
+    return found
 
 
 def computed(experiment: Experiment, point: Point, key: str) -> float | str:

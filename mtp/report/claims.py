@@ -29,8 +29,8 @@ import pandas as pd
 from mtp.atomic import write_text
 from mtp.errors import UserError
 from mtp.experiment import Claim, Experiment, Metric
+from mtp.experiment.choosing import chosen, paired
 from mtp.report import cli, published
-from mtp.report.pairs import chosen, paired
 from mtp.report.results import COMPUTED, MEASURED, NOT_TESTABLE, Interval, Measured, Results, t_interval
 from mtp.report.templates import render
 from mtp.report.tidy import number, to_csv

@@ -18,8 +18,8 @@ import pandas as pd
 from mtp.atomic import write_text
 from mtp.errors import UserError
 from mtp.experiment import Experiment, Point
+from mtp.experiment.choosing import chosen, paired
 from mtp.report import cli
-from mtp.report.pairs import chosen, paired
 from mtp.report.per_problem import values
 from mtp.report.results import MEASURED, NOT_RUN, NOT_TESTABLE, Results
 from mtp.report.tidy import number, read, to_csv

@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 
 from mtp.experiment import Experiment
+from mtp.experiment.choosing import points_of
 from mtp.report import cli, comparisons
 from mtp.report.claims import HOLDS, INCONCLUSIVE, REVERSED
 from mtp.report.links import Link, existing, relative, snakemake
-from mtp.report.results import COMPUTED, MEASURED, NOT_EVALUATED, points_of
+from mtp.report.results import COMPUTED, MEASURED, NOT_EVALUATED
 from mtp.report.run_page import Runs
 from mtp.report.tables import wide
 from mtp.report.tidy import read

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from mtp.atomic import write_text
 from mtp.experiment import Experiment
+from mtp.experiment.choosing import points_of
 from mtp.report import cli, exhibit_page
 from mtp.report.claims import HOLDS, INCONCLUSIVE, REVERSED, in_paper_order, shown
 from mtp.report.links import Link, existing, relative
-from mtp.report.results import NOT_TESTABLE, points_of
+from mtp.report.results import NOT_TESTABLE
 from mtp.report.run_page import Runs
 from mtp.report.templates import render
 from mtp.report.tidy import read

@@ -8,8 +8,9 @@ from typing import Any
 from mtp.config import nearest
 from mtp.errors import UserError
 from mtp.experiment import Experiment, Figure, Metric, Point
+from mtp.experiment.choosing import points_of, selects
 from mtp.report import published
-from mtp.report.results import MEASURED, Measured, Results, points_of, selects
+from mtp.report.results import MEASURED, Measured, Results
 from mtp.report.words import axis_title
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from mtp.config import nearest
 from mtp.errors import UserError
 from mtp.experiment import Experiment, Point, Published
-from mtp.report.results import Interval, selects
+from mtp.experiment.choosing import selects
+from mtp.report.results import Interval
 
 
 @functools.cache

@@ -14,9 +14,10 @@ from typing import Any
 
 from mtp.config import RunConfig
 from mtp.experiment import HERE, Experiment, Point, all_runs, evals_of_runs
+from mtp.experiment.choosing import points_of
 from mtp.report import cli
 from mtp.report.links import Link, relative, snakemake
-from mtp.report.results import Results, points_of
+from mtp.report.results import Results
 from mtp.report.tables import in_words
 from mtp.units import amount
 

@@ -195,8 +195,14 @@ def y_title(axes: Axes, text: str, width: int = 22) -> None:
 
 
 def save(figure: Drawing, stem: Path) -> None:
-    """Write <stem>.svg and <stem>.png; equal figures give equal bytes."""
+    """Write <stem>.svg and <stem>.png; equal figures give equal bytes.
+
+    What is to be seen is measured once for both; `bbox_inches="tight"` would do so for each.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)  # it is laid out: saving does so no more
+    seen = figure.get_tightbbox().padded(0.12)
     for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         with replacing(stem.with_name(f"{stem.name}.{kind}")) as path:
-            figure.savefig(path, format=kind, metadata=metadata, bbox_inches="tight", pad_inches=0.12)
+            figure.savefig(path, format=kind, metadata=metadata, bbox_inches=seen)
     plt.close(figure)

@@ -14,8 +14,9 @@ import pandas as pd
 
 from mtp.atomic import write_text
 from mtp.experiment import HERE, Experiment, Metric
+from mtp.experiment.choosing import points_of
 from mtp.report import cli, comparisons, published
-from mtp.report.results import COMPUTED, MEASURED, Results, points_of
+from mtp.report.results import COMPUTED, MEASURED, Results
 from mtp.report.templates import render
 from mtp.report.tidy import number, to_csv
 from mtp.report.words import axis_title, grouped

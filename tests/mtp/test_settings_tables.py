@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mtp.experiment import Experiment, computed, load_scale, resolve
+from mtp.experiment.choosing import points_of
 from mtp.report import published
-from mtp.report.results import points_of
 from tests.conftest import ROOT
 
 ROUNDED = {"tokens_billion": 0.06}

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import FancyBboxPatch
 
 from mtp.config import RunConfig
+from mtp.experiment.choosing import selects
 from mtp.report import style
 from mtp.report.picture import Picture
-from mtp.report.results import selects
 from mtp.units import amount
 
 

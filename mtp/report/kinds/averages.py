@@ -13,9 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from mtp.experiment import Point
+from mtp.experiment.choosing import selects
 from mtp.report import published, style
 from mtp.report.picture import Picture
-from mtp.report.results import MEASURED, Interval, selects, t_interval
+from mtp.report.results import MEASURED, Interval, t_interval
 from mtp.report.words import value_title
 
 Line = dict[Any, Interval]

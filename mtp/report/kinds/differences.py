@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from mtp.experiment import Point
+from mtp.experiment.choosing import paired
 from mtp.report import published, style
 from mtp.report.claims import differences
-from mtp.report.pairs import paired
 from mtp.report.picture import Picture
 from mtp.report.results import MEASURED, Interval, t_interval
 from mtp.report.words import value_title

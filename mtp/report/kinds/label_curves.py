@@ -15,9 +15,10 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mtp.experiment import Point
+from mtp.experiment.choosing import same, selects
 from mtp.report import published, style
 from mtp.report.picture import Picture
-from mtp.report.results import MEASURED, Interval, same, selects, t_interval
+from mtp.report.results import MEASURED, Interval, t_interval
 from mtp.report.words import value_title
 from mtp.units import amount
 

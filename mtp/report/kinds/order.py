@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from mtp.experiment import Point
+from mtp.experiment.choosing import selects
 from mtp.report import style
 from mtp.report.picture import Picture
-from mtp.report.results import selects
 from mtp.report.words import value_title
 
 COLORS = {"forward": style.COLORS[0], "backward": style.COLORS[3]}

@@ -13,9 +13,10 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from mtp.experiment import Point
+from mtp.experiment.choosing import selects
 from mtp.report import published, style
 from mtp.report.picture import Picture
-from mtp.report.results import Interval, selects, t_interval
+from mtp.report.results import Interval, t_interval
 from mtp.report.words import value_title
 
 K = "k"

@@ -16,10 +16,11 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Rectangle
 
 from mtp.experiment import Point
+from mtp.experiment.choosing import selects
 from mtp.report import style
 from mtp.report.kinds.scaling import nominal
 from mtp.report.picture import Picture
-from mtp.report.results import MEASURED, selects, t_interval
+from mtp.report.results import MEASURED, t_interval
 from mtp.units import amount
 
 RESAMPLES = 2000

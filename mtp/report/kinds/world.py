@@ -6,9 +6,9 @@ The YAML needs `measure: choice_points` and `against`, which chooses the point t
 from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Rectangle
 
+from mtp.experiment.choosing import selects
 from mtp.report import style
 from mtp.report.picture import Picture
-from mtp.report.results import selects
 
 STEPS = {"U": (-1, 0), "D": (1, 0), "R": (0, 1)}
 SIGNS = {">": "start", "*": "goal", "X": "skull"}

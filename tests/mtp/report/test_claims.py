@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from mtp.errors import UserError
-from mtp.report import claims, pairs
+from mtp.experiment import choosing
+from mtp.report import claims
 from mtp.report.results import Interval, Measured, Results, Sample
 from tests.mtp.report import tiny
 
@@ -291,7 +292,7 @@ def test_pairs_over_the_other_axes(tmp_path: Path) -> None:
     """n = 1 and n = 2 are compared size by size."""
     spec = tiny.SPEC.replace("n_future: [1, 2, 3]}", "n_future: [1, 2, 3], size: [0.3B, 0.6B]}")
     experiment = tiny.build(tmp_path, spec=spec.replace(", size: 0.3B}", "}"))
-    found = pairs.paired(experiment, {"n_future": 1}, {"n_future": 2}, ("these", "than"))
+    found = choosing.paired(experiment, {"n_future": 1}, {"n_future": 2}, ("these", "than"))
     assert [(a.axes["size"], b.axes["size"]) for a, b in found] == [("0.3B", "0.3B"), ("0.6B", "0.6B")]
     row = claims.judge(experiment, Results(tmp_path / "results", "tiny"), 0)
     assert row["measured_effect"] == "0.525" and len(row["runs"].split()) == 8

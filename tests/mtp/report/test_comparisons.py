@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ def test_nothing_passes(tmp_path: Path) -> None:
 def test_holm_over_the_rows_of_a_metric(tmp_path: Path) -> None:
     spec = SPEC.replace("grid: {n_future: [1, 2, 3]}", "grid: {n_future: [1, 2], size: [0.3B, 0.6B]}")
     spec = spec.replace("at: {tiny: {grid: {n_future: [1, 2]}}}\n", "").replace(", size: 0.3B}", "}")
+    spec = re.sub(r"  - .text: three.*\n", "", spec)
     frame = comparisons.compare_all(build(tmp_path, spec), Results(tmp_path / "results", "tiny"))
     rows = frame[frame["metric"] == "refs"]
     assert list(rows["size"]) == ["0.3B", "0.6B"]
@@ -157,9 +159,5 @@ def test_an_older_result_is_named(
     ],
 )
 def test_mistakes_name_yaml_and_key(tmp_path: Path, old: str, new: str, message: str) -> None:
-    def compare() -> None:
-        experiment = build(tmp_path, SPEC.replace(old, new))
-        comparisons.compare_all(experiment, Results(tmp_path / "results", "tiny"))
-
     with pytest.raises(UserError, match=message):
-        compare()
+        build(tmp_path, SPEC.replace(old, new))

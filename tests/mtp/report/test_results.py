@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtp.errors import UserError
-from mtp.report.results import MEASURED, Measured, Results, Sample, same, t_interval
+from mtp.experiment.choosing import same
+from mtp.report.results import MEASURED, Measured, Results, Sample, t_interval
 from tests.mtp.report import tiny
 
 FLOATS = st.floats(-1e3, 1e3, allow_nan=False)
