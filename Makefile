@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 CORES ?= all
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUTF8 := 1
+# Containers often set it: then each of the hundreds of jobs would compile the project anew, half a second every time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := reproduce
 .PHONY: reproduce test gpu paper smoke plan report gallery bench-train bench-sample bench-decode bench-sandbox lm-eval slurm lint format lock clean help

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mtp import drawn, elsewhere, evals, experiment, imported, measures, problems, provenance
+from mtp import drawn, elsewhere, evals, experiment, imported, launch, measures, problems, provenance
 from mtp.bundle.plan import Job
 from mtp.data.corpora import Corpus, Finetuning, Synthetic, load_corpus
 from mtp.errors import UserError
@@ -19,15 +19,6 @@ from mtp.modules import named_by
 from mtp.problems import _files
 
 DATA = "results/data"
-ON_SEVERAL_NODES = (
-    "srun --nodes={0} --ntasks={0} --cpu-bind=none --kill-on-bad-exit=1"
-    " torchrun --nnodes={0} --rdzv_backend=c10d --rdzv_id=$SLURM_JOB_ID"
-    " --rdzv_endpoint=$(hostname):$((20000 + SLURM_JOB_ID % 10000))"
-)
-"""Starts torchrun on each machine of a Slurm job, with all the cores that the job has there. They meet at the first,
-where this is said, at a port of the job's own: two jobs may have the same first machine."""
-SECONDS_TO_SAVE = 240
-"""What torchrun grants its processes to save a checkpoint when it is told to end; its default is 30."""
 
 
 class Suite:
@@ -222,12 +213,7 @@ class Suite:
 
     def train_command(self) -> str:
         """What trains one run: a process, or a process per GPU on one machine or several (docs/distributed.md)."""
-        gpus, nodes = self.scale.gpus_per_run, self.scale.nodes_per_run
-        if gpus <= 1:
-            return f"{self.python()} mtp.train"
-        start = "torchrun --standalone" if nodes == 1 else ON_SEVERAL_NODES.format(nodes)
-        start += f" --shutdown-timeout={SECONDS_TO_SAVE}"
-        return f"{start} --nproc_per_node={gpus // nodes} -m mtp.train --parallel {self.scale.parallel}"
+        return launch.several(self.scale) or f"{self.python()} mtp.train"
 
     def nodes(self) -> dict[str, int | str]:
         """What a run on several machines asks of Slurm besides its GPUs: a task on each, for an srun of its own."""
@@ -272,7 +258,9 @@ class Suite:
     def eval_job(self, run: str, name: str) -> Job:
         """An evaluation of a run: only the model's part of it, where the rest needs no GPU."""
         folder, settings, code = f"{self.results}/runs/{run}", self.eval_settings(name), self.eval_code(run, name)
-        two_parts = hasattr(evals.module_of(name), "draw")
+        module = evals.module_of(name)
+        two_parts = hasattr(module, "draw")
+        decides = drawn.code_of(module, self._named_by(run)) if two_parts else code
         return Job(
             name=name,
             module="mtp.evaluate",
@@ -282,7 +270,7 @@ class Suite:
             ),
             folder=folder,
             comes_back=(drawn.path_of(Path(folder), name).name if two_parts else f"{name}.json",),
-            identity={"settings": settings, "code": code},
+            identity={"settings": settings, "code": decides},
             log=f"{self.results}/logs/evaluate/{run}.{name}.log",
             needs=(f"{run}/train",),
             share=self.gpu_share(run),

@@ -8,10 +8,11 @@ its identity: all that decides what is drawn. No torch here.
 import dataclasses
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mtp import provenance
 from mtp.atomic import replacing
 from mtp.data.storage import MANIFEST, sha256_of
 from mtp.elsewhere import absent
@@ -41,6 +42,16 @@ class Drawn:
 def path_of(out: Path, name: str) -> Path:
     """The drawn file of an evaluation whose result is written to `out`."""
     return out.with_name(f"{name}.drawn.json.gz")
+
+
+def code_of(evaluation: Any, named: Sequence[str]) -> str:
+    """Fingerprint of the code that decides what an evaluation draws, and not of what judges it.
+
+    Args:
+        evaluation: a module in mtp/evals, in two parts.
+        named: modules that the run's configuration and corpus name.
+    """
+    return provenance.fingerprint(evaluation.DRAWS[0], (*evaluation.DRAWS[1:], *named))
 
 
 def identity(name: str, run: Path, run_name: str, data: Path, settings: Mapping[str, Any], code: str) -> dict[str, Any]:

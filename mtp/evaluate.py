@@ -171,7 +171,7 @@ def _drawn(job: Job) -> tuple[drawn.Drawn, bool]:
         UserError: no weights, and nothing fit is drawn.
     """
     path = drawn.path_of(job.out, job.name)
-    code = provenance.fingerprint(job.module.DRAWS[0], (*job.module.DRAWS[1:], *job.named))
+    code = drawn.code_of(job.module, job.named)
     wanted = drawn.identity(job.name, job.run, job.config.name(), job.data, job.settings, code)
     try:
         found = drawn.read(path, wanted)
@@ -250,7 +250,9 @@ def main(argv: list[str] | None = None) -> None:
         if args.draw:
             draw(args.eval, args.run, args.data, settings, args.out)
             return
-        taken = elsewhere.take(args.out.parent, args.eval, {"settings": args.settings, "code": args.code})
+        job = job_of(args.eval, args.run, args.data, settings, args.out)
+        code = drawn.code_of(job.module, job.named) if job.in_two_parts else args.code
+        taken = elsewhere.take(args.out.parent, args.eval, {"settings": args.settings, "code": code})
         if taken is None or args.out.name not in taken.files:  # nothing came, or only what is to be judged
             evaluate(args.eval, args.run, args.data, settings, args.out, args.code, args.workers)
     except UserError as error:

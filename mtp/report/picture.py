@@ -114,15 +114,18 @@ class Picture:
         return own or [key for key in self.experiment.spec.metrics if self.has_published(key)]
 
     def seeds(self) -> str:
-        """How many seeds a point has, as text."""
-        counts = sorted({len(p.runs) for p in self.points if p.runs})
+        """How many seeds a point's numbers are of, as text; where none is measured yet, how many it has."""
+        keys = self.figure.metrics
+        known = [found for p in self.points for key in keys if (found := self.measured(p, key)).status == MEASURED]
+        counts = sorted({len(found.samples) for found in known})
+        counts = counts or sorted({len(p.runs) for p in self.points if p.runs})
         return " to ".join(str(c) for c in dict.fromkeys((counts[0], counts[-1]))) if counts else "0"
 
     def basis(self) -> str:
         """What our numbers and their 95 % intervals are made of, for a note."""
         if self.experiment.spec.measure:
             return "one measurement, the median and"
-        return f"mean over {self.seeds()} seeds and"
+        return "one seed and" if self.seeds() == "1" else f"mean over {self.seeds()} seeds and"
 
     def not_run(self) -> list[str]:
         """A sentence about what is not run at this scale and why; none where everything is."""

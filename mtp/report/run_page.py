@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mtp import launch
 from mtp.config import RunConfig
 from mtp.experiment import HERE, Experiment, Point, all_runs, evals_of_runs
 from mtp.experiment.choosing import points_of
@@ -141,12 +142,9 @@ class Runs:
         options: dict[str, Any] = {"--config": folder / run / "config.json", "--data": data}
         if config.init_from:
             options["--start"] = folder / config.init_from
-        train = "python -m mtp.train"
+        train = launch.several(scale) or "python -m mtp.train"
         if config.checkpoint:
             train, options = "python -m mtp.released", {"--checkpoint": config.checkpoint, "--config": folder / run}
-        elif scale.gpus_per_run > 1:
-            train = f"torchrun --standalone --nproc_per_node={scale.gpus_per_run} -m mtp.train"
-            options["--parallel"] = scale.parallel
         told = [
             ("With everything it needs", snakemake(scale.scale, str(folder / run / "config.json"))),
             ("By hand, on data that are there", _command(train, options | {"--out": out})),

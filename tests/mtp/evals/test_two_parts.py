@@ -229,7 +229,7 @@ def test_what_cannot_be_drawn(folders: Folders, empty: Path, capsys: pytest.Capt
 
 @isolated
 def test_what_came_home_is_judged_here(folders: Folders, tmp_path: Path) -> None:
-    """A drawn file among the results of another machine, of this very job."""
+    """A drawn file among the results of another machine, of this very job, whatever the code that judges it."""
     run = tmp_path / "runs" / "some"
     run.parent.mkdir()
     folders[0].rename(run)
@@ -238,9 +238,9 @@ def test_what_came_home_is_judged_here(folders: Folders, tmp_path: Path) -> None
     file = draw(home, "humaneval", SETTINGS, there / "humaneval.json")
     (run / WEIGHTS).unlink()
     elsewhere.stand_in(run / WEIGHTS, "computed elsewhere")
-    told = {"settings": json.dumps(SETTINGS), "code": "c"}
+    told = {"settings": json.dumps(SETTINGS), "code": content(file).identity["code"]}
     elsewhere.write(there, "humaneval", elsewhere.Done(told, [file.name], "a GPU", "2024-07-21"))
-    assert command(home, "humaneval", SETTINGS, code="c")["status"] == "measured"
+    assert command(home, "humaneval", SETTINGS, code="of the judging")["status"] == "measured"
     assert file.read_bytes() == (run / file.name).read_bytes()
 
 
