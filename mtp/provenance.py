@@ -96,10 +96,13 @@ def fingerprint(stage: str, also: tuple[str, ...] = ()) -> str:
 
 
 def files_digest(folder: str) -> str:
-    """Twelve hexadecimal digits over the bytes of a folder's files (templates, which have no syntax tree)."""
+    """Twelve hexadecimal digits over the bytes of a folder's files (templates, which have no syntax tree).
+
+    Bytecode, which Python leaves beside modules, does not count.
+    """
     digest = hashlib.sha256()
     for path in sorted((ROOT / folder).rglob("*")):
-        if path.is_file():
+        if path.is_file() and path.suffix != ".pyc":
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -64,3 +64,13 @@ LIGHT = ["mtp.dag", "mtp.experiment", "mtp.provenance", "mtp.unlock", "mtp.prepa
 def test_no_torch_outside_the_stages_that_compute_with_it(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_bytecode_beside_templates_changes_nothing(project: Path) -> None:
+    (project / "page.html").write_text("<p>")
+    before = provenance.files_digest("mtp")
+    (project / "__pycache__").mkdir()
+    (project / "__pycache__" / "loss.cpython-311.pyc").write_bytes(b"\0")
+    assert provenance.files_digest("mtp") == before
+    (project / "page.html").write_text("<div>")
+    assert provenance.files_digest("mtp") != before
