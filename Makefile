@@ -86,7 +86,8 @@ $(VENV)/.installed: requirements.txt
 		{ echo "error: $$($(PYTHON) --version) is too old; run: make PYTHON=python3.11 (or newer)"; exit 2; }
 	@echo "Building $(VENV) from requirements.txt (a minute or two; torch is the large part)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true # pip compiles on one core; some packages hold what is no module
 	@touch $@
 
 # transformers and litgpt want different versions of a package that neither needs here, hence --no-deps: this

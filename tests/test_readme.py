@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ DOCUMENTS = [
     "docs/log.md",
     *("experiments/README.md", "results/README.md", "figures/README.md"),
 ]
+README = ROOT / "README.md"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -183,3 +185,14 @@ def test_citation_and_hooks_are_yaml() -> None:
     assert citation["cff-version"] == "1.2.0" and "2404.19737" in citation["references"][0]["url"]
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert [repo["repo"] for repo in hooks] == ["local"]
+
+
+def test_the_verdicts_of_the_readme_are_those_of_the_gallery() -> None:
+    """Counts that a sentence gives must not outlive the snapshot that they were read from."""
+    verdicts = Counter(tidy.read(ROOT / "docs/gallery/cpu/claims.csv")["verdict"])
+    told = re.search(
+        r"Of (\d+) claims (\d+) hold, (\d+) are reversed, (\d+) inconclusive and (\d+)\s+not testable", README.read_text()
+    )
+    assert told
+    names = ("holds", "reversed", "inconclusive", "not testable at this scale")
+    assert [int(count) for count in told.groups()] == [verdicts.total(), *(verdicts[name] for name in names)]
