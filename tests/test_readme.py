@@ -191,7 +191,8 @@ def test_the_verdicts_of_the_readme_are_those_of_the_gallery() -> None:
     """Counts that a sentence gives must not outlive the snapshot that they were read from."""
     verdicts = Counter(tidy.read(ROOT / "docs/gallery/cpu/claims.csv")["verdict"])
     told = re.search(
-        r"Of (\d+) claims (\d+) hold, (\d+) are reversed, (\d+) inconclusive and (\d+)\s+not testable", README.read_text()
+        r"Of (\d+) claims (\d+) hold, (\d+) are reversed, (\d+) inconclusive and (\d+)\s+not testable",
+        README.read_text(),
     )
     assert told
     names = ("holds", "reversed", "inconclusive", "not testable at this scale")

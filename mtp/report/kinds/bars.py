@@ -40,7 +40,15 @@ def _frame(axes: Axes, xs: Sequence[Any], axis: str) -> None:
 
 
 def _value(axes: Axes, x: float, y: float, text: str) -> None:
-    axes.annotate(text, (x, y), xytext=(0, 3), textcoords="offset points", ha="center", va="bottom", fontsize=8.8)
+    axes.annotate(
+        text.replace("-", "\N{MINUS SIGN}"),
+        (x, y),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        fontsize=8.8,
+    )
 
 
 def _extent(picture: Picture, points: Sequence[Point], key: str) -> tuple[float, float]:
